@@ -456,6 +456,7 @@ type Zone struct {
 	ExtraDNSKEYPos Pos
 
 	Transfer Transfer
+	Journal  Journal
 
 	Serial    SerialPolicy
 	SerialPos Pos // zero: none is written

@@ -70,7 +70,7 @@ func newDefaults() defaults {
 		shed:    Shed{Low: 70, High: 90},
 		pool:    Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
 		member:  Member{Weight: 1, Enabled: true},
-		zone:    Zone{TTL: 30, NegativeTTL: 30, Transfer: Transfer{Pools: DefaultPools}},
+		zone:    Zone{TTL: 30, NegativeTTL: 30, Transfer: Transfer{Pools: DefaultPools}, Journal: Journal{Size: 16 << 20, Depth: 100}},
 
 		signing: defaultSigning(),
 		dnssec:  DNSSEC{Cache: 64 << 20},

@@ -77,7 +77,7 @@ zones:
 			Members: []Member{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Weight: 1, Enabled: true, Pos: Pos{9, 37}}},
 		}},
 		Zones: []Zone{{
-			Name: "example.com.", Contact: "hostmaster.example.com.", TTL: 30, NegativeTTL: 30, Pos: Pos{11, 3}, Family: StrictFamily, Transfer: Transfer{Pools: DefaultPools},
+			Name: "example.com.", Contact: "hostmaster.example.com.", TTL: 30, NegativeTTL: 30, Pos: Pos{11, 3}, Family: StrictFamily, Transfer: Transfer{Pools: DefaultPools}, Journal: Journal{Size: 16 << 20, Depth: 100},
 			Nameservers: []Nameserver{{Name: "ns1.example.net.", Pos: Pos{12, 19}}},
 			Names:       []BalancedName{{Name: "www.example.com.", Pool: "web", TTL: 30, Answers: 1, Pos: Pos{15, 7}}},
 		}},
@@ -202,7 +202,7 @@ zones:
 		"^ok$", "EHLO\r\n", "^2..",
 		Zone{
 			Name: "example.com.", Contact: `first\.last.example.com.`, NegativeTTL: 1<<31 - 1,
-			File: "zones/example.com.zone", FilePos: Pos{66, 11}, Pos: Pos{61, 3}, Family: StrictFamily, Transfer: Transfer{Pools: DefaultPools},
+			File: "zones/example.com.zone", FilePos: Pos{66, 11}, Pos: Pos{61, 3}, Family: StrictFamily, Transfer: Transfer{Pools: DefaultPools}, Journal: Journal{Size: 16 << 20, Depth: 100},
 			Nameservers: []Nameserver{
 				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{62, 19}},
 				{Name: "ns2.example.net.", Pos: Pos{62, 50}},

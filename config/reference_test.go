@@ -39,6 +39,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"server.cookies":          {"server: {cookies: {?: 1}}"},
 		"server.rate_limit":       {"server: {rate_limit: {?: 1}}"},
 		"server.xdp":              {"server: {xdp: {?: 1}}"},
+		"zones.journal":           {"zones: {a: {journal: {?: 1}}}"},
 		"server.filter":           {"server: {filter: [{?: 1}]}"},
 		"admin":                   {"admin: {?: 1}"},
 		"admin.tls":               {"admin: {tls: {?: 1}}"},

@@ -130,15 +130,45 @@ type SerialPolicy string
 
 // The values of SerialPolicy.
 const (
-	KeepSerial     SerialPolicy = "keep"     // the file
-	UnixtimeSerial SerialPolicy = "unixtime" // the last change of the configuration or the file
+	KeepSerial      SerialPolicy = "keep"      // the file
+	UnixtimeSerial  SerialPolicy = "unixtime"  // the last change of the configuration or the file
+	IncrementSerial SerialPolicy = "increment" // the one before, plus 1
+	DateSerial      SerialPolicy = "date"      // the day as YYYYMMDD, and two digits
 )
 
 // serial reads a SerialPolicy.
 func (d *decoder) serial(z *Zone) setter {
-	read := choose(d, &z.Serial, "serial policy", KeepSerial, UnixtimeSerial)
+	read := choose(d, &z.Serial, "serial policy", KeepSerial, UnixtimeSerial, IncrementSerial, DateSerial)
 	return func(n *yaml.Node) {
 		read(n)
 		z.SerialPos = posOf(n)
 	}
+}
+
+// Journal limits the changes of a zone that are kept for incremental transfers.
+type Journal struct {
+	Size  int // octets
+	Depth int // changes
+}
+
+// The limits of Journal.
+const (
+	minJournal = 4 << 10
+	maxJournal = 1 << 30
+	maxDepth   = 100_000
+)
+
+func (d *decoder) journal(to *Journal) setter {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "size", set: d.size(&to.Size, minJournal, maxJournal)},
+			{name: "depth", set: d.integerInRange(&to.Depth, 0, maxDepth)},
+		})
+	}
+}
+
+// Journaled reports whether the changes of a zone are recorded: another server may take it, or its serial follows from the
+// one before.
+func (z *Zone) Journaled() bool {
+	return len(z.Transfer.Out) > 0 || len(z.Transfer.Notify) > 0 || z.Serial == IncrementSerial || z.Serial == DateSerial
 }

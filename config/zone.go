@@ -65,6 +65,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
 		{name: "transfer", set: capture(&transfer)},
 		{name: "serial", set: d.serial(z)},
+		{name: "journal", set: d.journal(&z.Journal)},
 	})
 	if !ok {
 		return

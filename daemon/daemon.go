@@ -100,6 +100,7 @@ type instance struct {
 	poller        *loads.Poller
 	notifier      *notify.Notifier
 	secondaries   *transfer.Notifier // of zones
+	journals      *transfer.Journals // of zones
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
@@ -120,9 +121,10 @@ type instance struct {
 
 // newInstance returns an instance without prober and tracker.
 func newInstance(l *Daemon) *instance {
-	server := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited})
+	server, journals := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited}), transfer.NewJournals(l.Logger)
+	server.UseJournals(journals)
 	return &instance{
-		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
+		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
 }
@@ -147,6 +149,7 @@ var errStopped = errors.New("it was stopped")
 // run is Run for an instance.
 func (l *instance) run(ctx context.Context) error {
 	defer l.secondaries.Close()
+	defer l.journals.Close()
 	defer l.poller.Close()
 	defer l.unbind()
 	snapshot, err := l.firstLoad(ctx)

@@ -128,10 +128,15 @@ func (l *instance) hold() *generation {
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	if answering {
-		if _, err := l.server.Swap(g.Snapshot); err != nil {
-			return nil, err
+	err = l.journaled(l.current, g.Snapshot, func() error {
+		if !answering {
+			return nil
 		}
+		_, err := l.server.Swap(g.Snapshot)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if before = l.current; before != nil {
 		close(before.replaced)

@@ -168,10 +168,12 @@ func (l *instance) suspend() (resume func()) {
 	l.awaitLastGood()
 	k := l.control.SwapWriter(nil)
 	l.stopWriter(k)
+	l.journals.Close()
 	return func() {
 		if k != nil {
 			l.control.SwapWriter(state.Start(state.NewDir(k.Dir().Path()), l.stateContent, l.prober.Changes(), l.Logger))
 		}
+		l.journals.Use(l.served().Config.State)
 		l.control.Resume()
 	}
 }

@@ -24,7 +24,7 @@ func (c *stream) send(t *answer.Transfer) bool {
 	}
 	defer func() { <-c.server.transfers }()
 	begun, messages, octets, sent := time.Now(), 0, 0, true
-	for frame := range t.Content.Messages(&t.Request, nil) {
+	for frame := range t.Messages(nil) {
 		if sent = frame != nil && c.write(frame); !sent {
 			break
 		}
@@ -33,7 +33,7 @@ func (c *stream) send(t *answer.Transfer) bool {
 		c.touch()
 	}
 	c.idle = time.Time{} // the next query has the whole time limit
-	attributes := []any{"zone", t.Zone, "client", c.source, "serial", t.Content.Serial(), "messages", messages, "bytes", octets, "took", time.Since(begun).Round(time.Millisecond)}
+	attributes := []any{"zone", t.Zone, "client", c.source, "type", t.Kind(), "serial", t.Serial(), "messages", messages, "bytes", octets, "took", time.Since(begun).Round(time.Millisecond)}
 	if !sent {
 		c.server.Count(answer.TransfersFailed, 1)
 		c.server.options.Logger.Warn("zone transfer not completed: the client closed the connection or does not read", attributes...)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/transfer/journal"
 	"meridian/transfer/tsig"
 	"meridian/zones"
 )
@@ -60,6 +61,44 @@ func (c *Content) Messages(r *Request, buf []byte) func(yield func(frame []byte)
 		if w.set(soa); !w.stopped {
 			w.flush()
 		}
+	}
+}
+
+// Difference yields the messages of the difference between two serials (RFC 1995 4), as Messages does for the whole zone.
+func Difference(change *journal.Change, r *Request, buf []byte) func(yield func(frame []byte) bool) {
+	return func(yield func([]byte) bool) {
+		w := &writer{Request: r, yield: yield, buf: buf[:0], apex: change.NewSOA.Owner()}
+		w.begin()
+		for rr := range Sequence(change) {
+			if w.record(rr.Owner(), rr.Type(), rr.TTL(), []byte(rr.Data())); w.stopped {
+				return
+			}
+		}
+		w.flush()
+	}
+}
+
+// Sequence yields the records of a difference: the new SOA, the old SOA, what is deleted, the new SOA, what is added, and the new
+// SOA.
+func Sequence(change *journal.Change) func(yield func(journal.Record) bool) {
+	return func(yield func(journal.Record) bool) {
+		if !yield(change.NewSOA) || !yield(change.OldSOA) {
+			return
+		}
+		for _, r := range change.Deleted {
+			if !yield(r) {
+				return
+			}
+		}
+		if !yield(change.NewSOA) {
+			return
+		}
+		for _, r := range change.Added {
+			if !yield(r) {
+				return
+			}
+		}
+		yield(change.NewSOA)
 	}
 }
 

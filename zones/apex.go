@@ -65,11 +65,13 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// setSerial replaces the serial of the file by the time of the last change, if the zone has serial: unixtime. The SOA of
-// a presigned zone is signed with its serial.
+// setSerial replaces the serial of the file by the time of the last change, if the zone has serial: unixtime. Other policies
+// need the serial before: see SetSerial. The SOA of a presigned zone is signed with its serial.
 func (c *compiler) setSerial(z ZoneID) {
 	zone := &c.cfg.Zones[z]
-	if zone.Serial != config.UnixtimeSerial {
+	set, at, _ := c.setOf(c.s.zones[z].apex, dns.TypeSOA)
+	c.s.zones[z].changed, c.s.zones[z].madeSOA = c.changedAt[z].Unix(), c.configured(at)
+	if zone.Serial == "" || zone.Serial == config.KeepSerial {
 		return
 	}
 	path := zonePath(zone.Name) + ".serial"
@@ -77,7 +79,9 @@ func (c *compiler) setSerial(z ZoneID) {
 		c.errs = append(c.errs, c.cfg.ErrorAt(zone.SerialPos, path, "the SOA record of the file is signed with its serial", "write serial: keep, and raise the serial where the zone is signed"))
 		return
 	}
-	set, _, _ := c.setOf(c.s.zones[z].apex, dns.TypeSOA)
+	if zone.Serial != config.UnixtimeSerial {
+		return // that of the file is the least one
+	}
 	octets := c.s.data[set.off+set.length-20:] // the serial is the first of the five numbers that end the record
 	before, serial := binary.BigEndian.Uint32(octets), uint32(c.changedAt[z].Unix())
 	if int32(before-serial) > 0 {

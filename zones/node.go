@@ -1,8 +1,6 @@
 package zones
 
 import (
-	"encoding/binary"
-
 	"meridian/dnsname"
 	"meridian/pools"
 )
@@ -39,6 +37,8 @@ type zone struct {
 	apex     NodeID
 	above    NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
 	negative rrset
+	changed  int64 // when its files last changed, in seconds since 1970
+	madeSOA  bool  // its SOA is not from a file
 }
 
 // cut is a delegation.
@@ -133,12 +133,6 @@ type ZoneSummary struct {
 	Names    int // with records or a pool
 	Records  int // static ones, including SOA and NS from any source
 	Balanced int // names bound to a pool
-}
-
-// Serial returns the serial of a zone's SOA: the first of the five numbers that end the record (RFC 1035 3.3.13).
-func (s *Data) Serial(zone ZoneID) uint32 {
-	data := s.Negative(zone).Data
-	return binary.BigEndian.Uint32(data[len(data)-20:])
 }
 
 // Summary counts the served data of each zone, in configuration order.

@@ -36,6 +36,7 @@ import (
 	"meridian/dnssec"
 	"meridian/server/limit"
 	"meridian/snapshot"
+	"meridian/transfer"
 )
 
 // Engine answers queries from its current snapshot. Each worker has a Responder of it. Its
@@ -57,6 +58,8 @@ type Engine struct {
 	quarantine quarantine
 	numbers    atomic.Uint32 // of responders, so far
 
+	journals *transfer.Journals // of zones; nil: no zone has one
+
 	observations observations
 	sampleSeed   maphash.Seed // of the sample of resolvers
 }
@@ -67,6 +70,9 @@ type Engine struct {
 func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
 	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}, sampleSeed: maphash.MakeSeed(), quarantine: quarantine{seed: maphash.MakeSeed()}}
 }
+
+// UseJournals sets the journals of zones, before the first query.
+func (e *Engine) UseJournals(journals *transfer.Journals) { e.journals = journals }
 
 // Begin sets the first snapshot.
 func (e *Engine) Begin(snapshot *snapshot.Snapshot) {

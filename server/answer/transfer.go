@@ -7,6 +7,7 @@ import (
 
 	"meridian/config"
 	"meridian/transfer"
+	"meridian/transfer/journal"
 	"meridian/zones"
 )
 
@@ -14,7 +15,32 @@ import (
 type Transfer struct {
 	transfer.Request
 	Zone    string
-	Content *transfer.Content
+	Content *transfer.Content // the whole zone; nil: only a change
+	Change  *journal.Change
+}
+
+// Serial returns the serial that the client has after the transfer.
+func (t *Transfer) Serial() uint32 {
+	if t.Change != nil {
+		return t.Change.To()
+	}
+	return t.Content.Serial()
+}
+
+// Kind returns what is transferred, for logs.
+func (t *Transfer) Kind() string {
+	if t.Change != nil {
+		return "ixfr"
+	}
+	return "axfr"
+}
+
+// Messages yields the messages of the transfer, as those of transfer.Content.
+func (t *Transfer) Messages(buf []byte) func(yield func(frame []byte) bool) {
+	if t.Change != nil {
+		return transfer.Difference(t.Change, &t.Request, buf)
+	}
+	return t.Content.Messages(&t.Request, buf)
 }
 
 // TakeTransfer returns the transfer that the last message asked for, in place of an answer; nil: it asked for none.
@@ -31,7 +57,9 @@ func (r *Responder) TakeTransfer() *Transfer {
 //	pools: refuse, and it has balanced names  REFUSED
 //	AXFR by UDP                               REFUSED (RFC 5936 4.2)
 //	IXFR, the client has this serial          the SOA (RFC 1995 4)
+//	IXFR by UDP, the difference fits          the difference, if the journal has it
 //	IXFR by UDP                               the SOA: the client comes by TCP (RFC 1995 2)
+//	IXFR                                      the difference, if the journal has it, from Transfer
 //	any other                                 the whole zone, from Transfer
 func (r *Responder) answerTransfer(msg *dns.Msg, source netip.Addr) (ede uint16) {
 	q, s := &r.query, r.at.active
@@ -41,23 +69,66 @@ func (r *Responder) answerTransfer(msg *dns.Msg, source netip.Addr) (ede uint16)
 		r.counts.add(uint32(TransfersRefused))
 		return dns.ExtendedErrorCodeProhibited
 	}
-	if q.qtype == dns.TypeIXFR && (!r.Transfers || q.hasSerial(s.zones.Serial(zone))) {
-		apex := s.zones.ApexNode(zone)
-		soa, _ := s.zones.RRset(apex, dns.TypeSOA)
-		msg.Authoritative = true
-		msg.Answer = soa.RRs(s.zones.NodeName(apex).String())
-		return 0
-	}
-	content, err := s.defaults.Content(s.snapshot.Config, zone)
-	if err != nil {
-		msg.Rcode = dns.RcodeServerFailure
-		return 0
-	}
-	r.transfer = &Transfer{
+	t := &Transfer{
 		Request: transfer.Request{Head: append([]byte(nil), q.packet[:q.end]...), EDNS: q.edns.present, TSIG: r.tsig, Clock: r.engine.clock},
-		Zone:    string(s.snapshot.Config.Zones[zone].Name), Content: content,
+		Zone:    string(s.snapshot.Config.Zones[zone].Name),
 	}
+	if q.qtype == dns.TypeIXFR {
+		current := false
+		if t.Change, current = r.changeFor(zone); current || !r.Transfers {
+			msg.Authoritative = true
+			msg.Answer = r.shortAnswer(zone, t.Change)
+			return 0
+		}
+	}
+	if t.Change == nil {
+		content, err := s.defaults.Content(s.snapshot.Config, zone)
+		if err != nil {
+			msg.Rcode = dns.RcodeServerFailure
+			return 0
+		}
+		t.Content = content
+	}
+	r.transfer = t
 	return 0
+}
+
+// changeFor returns the difference from the serial of the client to the one that is served; nil: there is none in the journal, or
+// the client has this serial or a later one.
+func (r *Responder) changeFor(zone zones.ZoneID) (change *journal.Change, current bool) {
+	s := r.at.active
+	serial := s.zones.Serial(zone)
+	has, ok := r.query.serial()
+	switch {
+	case !ok:
+		return nil, false
+	case int32(has-serial) >= 0: // RFC 1982
+		return nil, true
+	}
+	if of := r.engine.journals.Of(s.snapshot.Config.Zones[zone].Name); of != nil {
+		change = of.Since(has, serial)
+	}
+	return change, false
+}
+
+// shortAnswer returns the records of a difference if they fit in a UDP message, or else the SOA.
+func (r *Responder) shortAnswer(zone zones.ZoneID, change *journal.Change) (rrs []dns.RR) {
+	s := r.at.active
+	apex := s.zones.ApexNode(zone)
+	soa, _ := s.zones.RRset(apex, dns.TypeSOA)
+	alone := soa.RRs(s.zones.NodeName(apex).String())
+	if change == nil {
+		return alone
+	}
+	room := r.withoutTSIG(s.limit(&r.query, false)) - r.query.end - r.query.optSize()
+	for record := range transfer.Sequence(change) {
+		rr, _, err := dns.UnpackRR([]byte(record), 0)
+		if room -= len(record); room < 0 || err != nil {
+			return alone
+		}
+		rrs = append(rrs, rr)
+	}
+	return rrs
 }
 
 // mayTransfer reports whether the client may have a zone.
@@ -70,12 +141,15 @@ func (r *Responder) mayTransfer(zone zones.ZoneID, source netip.Addr) bool {
 	return transfer.Allowed(z.Transfer.Out, peer) && (z.Transfer.Pools != config.RefusePools || len(z.Names) == 0)
 }
 
-// hasSerial reports whether the SOA in the query, that of the client's zone, has this serial or a later one (RFC 1982).
-func (q *query) hasSerial(serial uint32) bool {
+// serial returns that of the SOA in the query, which is the client's (RFC 1995 3).
+func (q *query) serial() (serial uint32, ok bool) {
 	var msg dns.Msg
 	if msg.Unpack(q.packet) != nil || len(msg.Ns) == 0 {
-		return false
+		return 0, false
 	}
 	soa, ok := msg.Ns[0].(*dns.SOA)
-	return ok && int32(soa.Serial-serial) >= 0
+	if !ok {
+		return 0, false
+	}
+	return soa.Serial, true
 }

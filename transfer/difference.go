@@ -1,0 +1,127 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"meridian/transfer/journal"
+	"meridian/zones"
+)
+
+// record returns a record of a set.
+func record(set *zones.OwnedSet, data []byte) journal.Record {
+	return journal.NewRecord(set.Owner, set.Type, set.TTL, data)
+}
+
+// SOA returns the SOA record of the zone.
+func (c *Content) SOA() journal.Record {
+	set := c.soa()
+	for data := range set.RDATA() {
+		return record(&set, data)
+	}
+	return "" // never: a zone has one
+}
+
+// adder adds the hashes of records.
+type adder struct {
+	digest journal.Digest
+	octets int
+	buf    []byte
+}
+
+// add adds the records of a set, and returns the sum of their hashes: sets with the same sum have the same records.
+func (a *adder) add(set *zones.OwnedSet) (of journal.Digest) {
+	for rest := set.Data; len(rest) > 0; { // set.RDATA would allocate for each set
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		a.buf = append(a.buf[:0], set.Owner...)
+		a.buf = binary.BigEndian.AppendUint16(a.buf, set.Type)
+		a.buf = binary.BigEndian.AppendUint32(a.buf, set.TTL)
+		a.buf = append(a.buf, rest[2:end]...)
+		rest = rest[end:]
+		hash := sha256.Sum256(a.buf)
+		for i := range of {
+			of[i] += binary.BigEndian.Uint64(hash[8*i:])
+		}
+		a.octets += len(a.buf)
+	}
+	for i := range of {
+		a.digest[i] += of[i]
+	}
+	return of
+}
+
+// addSOA adds the SOA record without its serial.
+func (a *adder) addSOA(c *Content) {
+	set := c.soa()
+	set.Data = append([]byte(nil), set.Data...)
+	clear(set.Data[len(set.Data)-20 : len(set.Data)-16])
+	a.add(&set)
+}
+
+// Digest returns a hash of all records of the zone but its serial.
+func (c *Content) Digest() journal.Digest {
+	var a adder
+	a.addSOA(c)
+	for set := range c.sets {
+		a.add(&set)
+	}
+	return a.digest
+}
+
+// key is half of a hash: enough that two sets of one zone never share it.
+type key [2]uint64
+
+func keyOf(digest journal.Digest) key { return key(digest[:2]) }
+
+func has(numbers map[key]uint32, k key) bool { _, ok := numbers[k]; return ok }
+
+// compare returns the change from one content of a zone to another, and the size of the latter. It holds a hash for each set of
+// both, and the records of those that differ.
+func compare(before, after *Content) (change *journal.Change, octets int) {
+	var a, unused adder
+	numbers := map[key]uint32{} // the sets of before
+	for set := range before.sets {
+		if k := keyOf(unused.add(&set)); !has(numbers, k) {
+			numbers[k] = uint32(len(numbers))
+		}
+	}
+	same := make([]bool, len(numbers))
+	added := map[journal.Record]bool{}
+	a.addSOA(after)
+	for set := range after.sets {
+		if n, ok := numbers[keyOf(a.add(&set))]; ok {
+			same[n] = true
+			continue
+		}
+		for data := range set.RDATA() {
+			added[record(&set, data)] = true
+		}
+	}
+	change = &journal.Change{OldSOA: before.SOA(), NewSOA: after.SOA()}
+	for set := range before.sets {
+		if same[numbers[keyOf(unused.add(&set))]] {
+			continue
+		}
+		for data := range set.RDATA() {
+			r := record(&set, data)
+			if added[r] {
+				delete(added, r)
+			} else {
+				change.Deleted = append(change.Deleted, r)
+			}
+		}
+	}
+	for set := range after.sets { // in the order of the zone
+		if len(added) == 0 {
+			break
+		}
+		for data := range set.RDATA() {
+			if r := record(&set, data); added[r] {
+				change.Added = append(change.Added, r)
+				delete(added, r)
+			}
+		}
+	}
+	change.Digest = a.digest
+	return change, a.octets
+}

@@ -1,0 +1,248 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"meridian/config"
+	"meridian/dnsname"
+	"meridian/transfer/journal"
+	"meridian/zones"
+)
+
+// folderName is the folder of the journals in the state directory.
+const folderName = "journals"
+
+// Journals holds the journals of all zones. Its methods are safe for concurrent use, except that one goroutine at a time may
+// prepare and commit.
+type Journals struct {
+	log *slog.Logger
+
+	mu     sync.Mutex // guards the fields below
+	state  string     // the state directory; empty: in memory only
+	zones  map[dnsname.Name]*journal.Journal
+	closed bool
+}
+
+// NewJournals returns journals in memory.
+func NewJournals(log *slog.Logger) *Journals {
+	return &Journals{log: log, zones: map[dnsname.Name]*journal.Journal{}}
+}
+
+// Use sets the state directory. Journals of another one are closed.
+func (j *Journals) Use(state string) {
+	if abs, err := filepath.Abs(state); err == nil && state != "" {
+		state = abs // a relative path and that of the last good configuration name one directory
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if state == j.state && !j.closed {
+		return
+	}
+	j.closeLocked()
+	j.state, j.closed = state, false
+}
+
+// Close closes the journals: another process may use their files. nil is a no-op.
+func (j *Journals) Close() {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closeLocked()
+	j.closed = true
+}
+
+func (j *Journals) closeLocked() {
+	for name, of := range j.zones {
+		of.Close()
+		delete(j.zones, name)
+	}
+}
+
+// Of returns the journal of a zone; nil: it has none.
+func (j *Journals) Of(zone dnsname.Name) *journal.Journal {
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.zones[zone]
+}
+
+// open returns the journal of a zone, and reads its file at the first call.
+func (j *Journals) open(z *config.Zone) *journal.Journal {
+	bounds := journal.Bounds{Size: int64(z.Journal.Size), Depth: z.Journal.Depth}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if of := j.zones[z.Name]; of != nil {
+		of.SetBounds(bounds)
+		return of
+	}
+	of, err := journal.Open(j.pathOf(z.Name), z.Name, bounds)
+	if corrupt := (*journal.CorruptError)(nil); errors.As(err, &corrupt) {
+		j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept)
+	} else if err != nil {
+		j.log.Error("cannot read the journal of a zone; its changes are kept in memory only", "zone", z.Name, "error", err)
+	}
+	if of == nil {
+		of, _ = journal.Open("", z.Name, bounds) // never fails
+	}
+	j.zones[z.Name] = of
+	return of
+}
+
+// pathOf returns the file of a zone's journal: its name, or the hash of one with other octets than those of host names.
+func (j *Journals) pathOf(zone dnsname.Name) string {
+	if j.state == "" || j.closed {
+		return ""
+	}
+	name := strings.TrimSuffix(string(zone), ".")
+	plain := func(r rune) bool {
+		return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z'
+	}
+	if name == "" || len(name) > 200 || strings.Trim(name, ".") != name || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		hash := sha256.Sum256([]byte(zone))
+		name = "zone-" + hex.EncodeToString(hash[:16])
+	}
+	return filepath.Join(j.state, folderName, name+".journal")
+}
+
+// View is what a snapshot has for transfers.
+type View struct {
+	Config   *config.Config
+	Data     *zones.Data
+	Defaults *Defaults
+}
+
+// Step is the change of one zone that a new snapshot brings.
+type Step struct {
+	Zone    dnsname.Name
+	Serial  uint32
+	journal *journal.Journal
+	change  *journal.Change // nil: the change is not known, or too large
+	digest  journal.Digest
+	save    bool
+}
+
+// Prepare sets the serials of the zones of a snapshot that is not served yet, and returns what changes with it. before is the
+// snapshot that is served; nil: none.
+func (j *Journals) Prepare(before, next *View, now time.Time) (steps []Step, err error) {
+	for i := range next.Config.Zones {
+		if z := &next.Config.Zones[i]; z.Journaled() {
+			step, failed := j.prepare(before, next, zones.ZoneID(i), now)
+			err = errors.Join(err, failed)
+			if step != nil {
+				steps = append(steps, *step)
+			}
+		}
+	}
+	return steps, err
+}
+
+// prepare is Prepare for a zone. It returns nil if the zone is as before.
+func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time) (*Step, error) {
+	z := &next.Config.Zones[zone]
+	content, err := next.Defaults.Content(next.Config, zone)
+	if err != nil {
+		return nil, err
+	}
+	of := j.open(z)
+	state, known := of.State()
+	step := &Step{Zone: z.Name, journal: of}
+	if !known {
+		step.Serial, step.digest = firstSerial(next.Data, zone, z.Serial), content.Digest()
+		step.save = z.Serial == config.IncrementSerial || z.Serial == config.DateSerial
+		next.Data.SetSerial(zone, step.Serial)
+		return step, nil
+	}
+	octets := 0
+	if old := before.content(z.Name, state.Serial); old != nil {
+		step.change, octets = compare(old, content)
+		step.digest = step.change.Digest
+	} else {
+		step.digest = content.Digest()
+	}
+	changed := step.digest != state.Digest
+	compiled := next.Data.Serial(zone)
+	step.Serial = nextSerial(next.Data, zone, z.Serial, state.Serial, changed, now)
+	next.Data.SetSerial(zone, step.Serial)
+	if !changed && step.Serial == state.Serial {
+		return nil, nil
+	}
+	if step.change == nil && !changed {
+		step.change = &journal.Change{OldSOA: content.SOA().WithSerial(state.Serial), Digest: step.digest}
+	}
+	step.save = step.Serial != compiled
+	step.finish(content, state.Serial, octets)
+	if !newer(step.Serial, state.Serial) {
+		j.log.Warn("a zone has changed, and its serial is not higher: secondaries keep their copy", "zone", z.Name, "serial", step.Serial, "before", state.Serial,
+			"hint", "raise the serial in the file of the zone, or write serial: unixtime")
+	}
+	return step, nil
+}
+
+// finish completes the change of a step, or drops one that secondaries cannot use: its serial is not higher, or the whole zone is
+// smaller.
+func (s *Step) finish(content *Content, before uint32, octets int) {
+	if s.change == nil {
+		return
+	}
+	s.change.NewSOA = content.SOA()
+	size := 0
+	for _, records := range [2][]journal.Record{s.change.Deleted, s.change.Added} {
+		for _, r := range records {
+			size += len(r)
+		}
+	}
+	if !newer(s.Serial, before) || size > octets && size > messageSize {
+		s.change = nil
+	}
+}
+
+// content returns a zone of a snapshot; nil: it does not have the zone with this serial.
+func (v *View) content(zone dnsname.Name, serial uint32) *Content {
+	if v == nil {
+		return nil
+	}
+	id, ok := v.Data.ApexOf(zone.Wire())
+	if !ok || v.Data.Serial(id) != serial {
+		return nil
+	}
+	content, err := v.Defaults.Content(v.Config, id)
+	if err != nil {
+		return nil // the change is then not known
+	}
+	return content
+}
+
+// Commit records changes that are served now.
+func (j *Journals) Commit(steps []Step) {
+	for _, s := range steps {
+		err := s.commit()
+		if err != nil {
+			j.log.Error("cannot write the journal of a zone; secondaries take the whole zone", "zone", s.Zone, "serial", s.Serial, "error", err,
+				"hint", "check the space and the permissions of the state directory")
+		}
+	}
+}
+
+func (s *Step) commit() error {
+	if s.change != nil {
+		if err := s.journal.Append(s.change); err == nil {
+			return nil
+		}
+	}
+	s.journal.Begin(s.Serial, s.digest)
+	if s.save || s.change != nil {
+		return s.journal.Save()
+	}
+	return nil
+}
