@@ -201,7 +201,10 @@ func TestRealAlertmanager(t *testing.T) {
 	expect("192.0.2.2")
 	down("192.0.2.2", event.Info)
 	expect()
-	if s := n.Status()[0]; s.Failed != 0 || s.Delivered < 3 {
-		t.Errorf("status %+v", s)
-	}
+	counterpart.Await(t, func() error { // an alert is active before its answer is counted
+		if s := n.Status()[0]; s.Failed != 0 || s.Delivered < 3 {
+			return fmt.Errorf("status %+v", s)
+		}
+		return nil
+	})
 }
