@@ -444,6 +444,7 @@ type Zone struct {
 	File        string       // path of a master file; empty: none
 	FilePos     Pos
 	Names       []BalancedName
+	Whoami      []WhoamiName
 	Access      Access // the clients that are answered
 	Pos         Pos
 
@@ -478,6 +479,12 @@ type BalancedName struct {
 	HTTPS   *Service // nil: the pool provides no HTTPS record
 	ECS     ECS
 	Pos     Pos
+}
+
+// WhoamiName is a name that answers with the addresses that a query comes from.
+type WhoamiName struct {
+	Name dnsname.Name // absolute; the leftmost label may be *
+	Pos  Pos
 }
 
 // Service is the HTTPS record of a balanced name (RFC 9460) without its address hints, which the pool selects for each

@@ -73,10 +73,16 @@ func (d *decoder) warnShadowed(cfg *Config) {
 		apexes[z.Name] = true
 	}
 	for _, z := range outerZones(cfg.Zones, apexes) {
-		for _, b := range z.Names {
-			if inner, ok := closestApex(b.Name, z.Name, apexes); ok {
-				d.warnAt(keyAt(b.Pos), quote(string(b.Name))+" is answered by zone "+quote(string(inner)), "move it there")
+		warn := func(name dnsname.Name, at Pos) {
+			if inner, ok := closestApex(name, z.Name, apexes); ok {
+				d.warnAt(keyAt(at), quote(string(name))+" is answered by zone "+quote(string(inner)), "move it there")
 			}
+		}
+		for _, b := range z.Names {
+			warn(b.Name, b.Pos)
+		}
+		for _, w := range z.Whoami {
+			warn(w.Name, w.Pos)
 		}
 	}
 }

@@ -190,21 +190,52 @@ const poolsAnswers = -1
 func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 	parse := func(key *yaml.Node) (dnsname.Name, bool) { return d.balancedName(key, z.Name) }
 	var b BalancedName
+	var whoami bool
 	keys := []field{
 		{name: "pool", set: d.refer(kindPool, &b.Pool)},
 		{name: "ttl", set: d.ttl(&b.TTL)},
 		{name: "answers", set: d.integerInRange(&b.Answers, 0, maxAnswers)},
 		{name: "https", set: d.https(&b.HTTPS)},
 		{name: "ecs", set: d.ecs(&b.ECS)},
+		{name: "whoami", set: setValue(&whoami, d.onlyTrue)},
 	}
 	z.Names = make([]BalancedName, 0, d.doc.Count(n))
 	return userMapping(d, n, parse, func(name dnsname.Name, key, value *yaml.Node) {
 		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
-		if d.mapping(value, keys) {
-			d.required(value, "pool", "write {pool: NAME}")
+		whoami = false
+		if d.mapping(value, keys) && !whoami {
+			d.exactlyOne(value, "pool", "whoami")
+		}
+		if whoami {
+			d.whoami(value, z)
+			z.Whoami = append(z.Whoami, WhoamiName{Name: name, Pos: posOf(key)})
+			return
 		}
 		z.Names = append(z.Names, b)
 	})
+}
+
+// whoami checks the mapping of a name that answers with the addresses of the query: it has no other key, and its zone is
+// not signed, because every resolver and client subnet would need a signature.
+func (d *decoder) whoami(n *yaml.Node, z *Zone) {
+	for key := range yamldoc.Pairs(n) {
+		if key.Value != "whoami" {
+			d.errorf(key, key.Value+" beside whoami", "write {whoami: true} alone: the answer is the source of the query, with TTL 0")
+		}
+	}
+	if z.DNSSEC != "" && z.DNSSEC != Unsigned {
+		d.errorf(yamldoc.Child(n, "whoami"), "whoami in a signed zone: every source would need a signature",
+			"put the name into a zone that is not signed, such as "+quote("whoami."+strings.TrimSuffix(string(z.Name), ".")))
+	}
+}
+
+// onlyTrue reads a flag that is left out rather than false.
+func (d *decoder) onlyTrue(n *yaml.Node) (value, ok bool) {
+	value, ok = d.boolean(n)
+	if ok && !value {
+		d.errorf(n, "false has no meaning here", "write true, or leave the key out")
+	}
+	return value, ok
 }
 
 // balancedName reads a name under a zone: relative to it, "@" for the zone itself, or absolute with a final dot.

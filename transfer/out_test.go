@@ -18,14 +18,14 @@ import (
 	"meridian/zones"
 )
 
-// content compiles the zone example.com, or another one, from a master file.
-func content(t testing.TB, zone, file string) *Content {
+// content compiles the zone example.com, or another one, from a master file and more keys of the zone.
+func content(t testing.TB, zone, file string, keys ...string) *Content {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "zone")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := config.Parse("meridian.yaml", []byte(fmt.Sprintf("zones: {%q: {file: %s}}\n", zone, path)))
+	cfg, _, err := config.Parse("meridian.yaml", []byte(fmt.Sprintf("zones: {%q: {file: %s%s}}\n", zone, path, strings.Join(keys, ""))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +117,22 @@ func TestTransferHasEveryRecordOnce(t *testing.T) {
 		if !slices.Equal(got, want) || messages < 3 {
 			t.Errorf("seed %d, zone %s: %d records in %d messages, want %d", seed, origin, len(got), messages, len(want))
 		}
+	}
+}
+
+// A name with whoami exists at secondaries, with a record that says why they do not answer for it.
+func TestTransferOfWhoami(t *testing.T) {
+	file := "@ 300 IN SOA ns.example.net. host 7 2 3 4 5\n@ 300 IN NS ns.example.net.\nwho 60 IN MX 10 mail.example.net.\n"
+	rrs, _ := received(t, content(t, "example.com.", file, ", names: {who: {whoami: true}}"), request(t, "example.com."), messageSize)
+	var got []string
+	for _, rr := range rrs {
+		if rr.Header().Name == "who.example.com." {
+			got = append(got, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		}
+	}
+	slices.Sort(got)
+	if want := []string{`"answered by the primary server only"`, "10 mail.example.net."}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

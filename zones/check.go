@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -14,7 +15,7 @@ import (
 func (c *compiler) check() {
 	for i := 1; i < len(c.s.nodes); i++ {
 		n := &c.s.nodes[i]
-		if n.sets == 0 && !n.flags.has(isBalanced) {
+		if n.sets == 0 && !n.flags.has(isBalanced|isWhoami) {
 			continue
 		}
 		id := NodeID(i)
@@ -24,6 +25,7 @@ func (c *compiler) check() {
 		c.checkWildcard(id)
 		c.checkBalanced(id)
 		c.checkMemberTypes(id)
+		c.checkWhoami(id)
 		c.checkCName(id)
 		c.checkBelow(id)
 		if n.flags.has(isCut) {
@@ -130,8 +132,8 @@ func (c *compiler) checkBelow(id NodeID) {
 	case n.cover == 0:
 	case !c.s.nodes[n.cover].flags.has(isCut):
 		c.checkBelowDNAME(id, n.cover)
-	case n.flags.has(isBalanced):
-		b := c.balancedName(id)
+	case n.flags.has(isBalanced | isWhoami):
+		b := c.entryOf(id)
 		c.nameErrorf(n.zone, b, "remove the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
 	default:
 		c.warnOccluded(id)
@@ -140,8 +142,8 @@ func (c *compiler) checkBelow(id NodeID) {
 
 // checkBelowDNAME rejects all data below a DNAME (RFC 6672 2.4).
 func (c *compiler) checkBelowDNAME(id, dname NodeID) {
-	if n := &c.s.nodes[id]; n.flags.has(isBalanced) {
-		b := c.balancedName(id)
+	if n := &c.s.nodes[id]; n.flags.has(isBalanced | isWhoami) {
+		b := c.entryOf(id)
 		c.nameErrorf(n.zone, b, "remove the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
 		return
 	}
@@ -287,6 +289,16 @@ func (c *compiler) balancedName(id NodeID) *config.BalancedName {
 		}
 	}
 	panic("zones: a balanced node that no name made")
+}
+
+// entryOf returns the entry of a balanced node under names, or one with the position of a name with whoami.
+func (c *compiler) entryOf(id NodeID) *config.BalancedName {
+	if !c.s.nodes[id].flags.has(isWhoami) {
+		return c.balancedName(id)
+	}
+	names := c.cfg.Zones[c.s.nodes[id].zone].Whoami
+	i := slices.IndexFunc(names, func(n config.WhoamiName) bool { return c.s.find(n.Name.Wire()) == id })
+	return &config.BalancedName{Name: names[i].Name, Pos: names[i].Pos}
 }
 
 // quoted returns a node's name in quotes.

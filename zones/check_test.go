@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/config"
 	"meridian/dnsname"
 )
 
@@ -45,6 +46,19 @@ func TestErrorsOfConfiguredNames(t *testing.T) {
 		}, []string{
 			`/etc/meridian.yaml:12:7: zones.example.com.names.badexample.com.: "badexample.com." is not within zone "example.com."; put it in the zone that holds it`,
 			`/etc/meridian.yaml:13:7: zones.example.com.names.com.: "com." is not within zone "example.com."; put it in the zone that holds it`,
+		}},
+		{"whoami beside records that it answers, and out of reach", func(w *world) {
+			z := w.zone("example.com", apexRecords+"who A 192.0.2.1\nwho TXT text\nwho MX 10 fine\n*.who CNAME who\nsub NS ns.outside.\nold DNAME outside.\n")
+			for i, name := range []dnsname.Name{"who.example.com.", "*.who.example.com.", "who.sub.example.com.", "who.old.example.com.", "badexample.com."} {
+				z.Whoami = append(z.Whoami, config.WhoamiName{Name: name, Pos: config.Pos{Line: 12 + uint32(i), Column: 7}})
+			}
+		}, []string{
+			`/etc/meridian.yaml:14:7: zones.example.com.names.who.sub: "who.sub.example.com." is at or below the delegation of "sub.example.com."; remove the delegation or this name`,
+			`/etc/meridian.yaml:15:7: zones.example.com.names.who.old: "who.old.example.com." is below the DNAME of "old.example.com."; remove the DNAME or this name`,
+			`/etc/meridian.yaml:16:7: zones.example.com.names.badexample.com.: "badexample.com." is not within zone "example.com."; put it in the zone that holds it`,
+			`/z/0.zone:4:1: A of "who.example.com.", which has whoami in the configuration; remove one of the two`,
+			`/z/0.zone:5:1: TXT of "who.example.com.", which has whoami in the configuration; remove one of the two`,
+			`/z/0.zone:7:1: CNAME of "*.who.example.com.", which has whoami in the configuration; remove one of the two`,
 		}},
 		{"balanced twice", func(w *world) {
 			w.zone("example.com", apexRecords, "example.com", "example.com")

@@ -54,6 +54,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 			c.changedAt[z] = later(c.changed, c.readMaster(z))
 			c.addApexRecords(z)
 			c.addBalancedNames(z)
+			c.addWhoamiNames(z)
 		}
 	}
 	c.link()

@@ -28,6 +28,7 @@ const (
 	isBalanced       // a pool answers A and AAAA, and all types if it has a CNAME
 	isAbove          // the parent side of an apex of ours: see zone.above
 	isHashed         // the owner of NSEC3 records; not in the index
+	isWhoami         // answers with the addresses that a query comes from
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }
@@ -147,7 +148,7 @@ func (s *Data) Summary() []ZoneSummary {
 		if n.flags.has(isBalanced) {
 			z.Balanced++
 		}
-		if n.flags.has(isBalanced) || n.sets > 0 && !n.flags.has(isHashed) {
+		if n.flags.has(isBalanced|isWhoami) || n.sets > 0 && !n.flags.has(isHashed) {
 			z.Names++
 		}
 		for _, set := range s.nodeSets(n) {

@@ -116,6 +116,11 @@ func (c *compiler) has(id NodeID, typ uint16) bool {
 
 // checkNoPools rejects balanced names: Meridian has no key for what their pools answer.
 func (c *compiler) checkNoPools(z ZoneID) {
+	for i := range c.cfg.Zones[z].Whoami {
+		w := &c.cfg.Zones[z].Whoami[i]
+		c.nameErrorf(z, &config.BalancedName{Name: w.Name, Pos: w.Pos}, "put the name into another zone",
+			"%q has whoami, and the zone has signatures in its file (%s): the answers could not be signed", w.Name, c.where(c.presignedAt[z]))
+	}
 	for i := range c.cfg.Zones[z].Names {
 		b := &c.cfg.Zones[z].Names[i]
 		c.nameErrorf(z, b, "have Meridian sign the zone (dnssec: POLICY), put the name into another zone, or write dnssec: none",

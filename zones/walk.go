@@ -35,14 +35,14 @@ func (s *Data) Walk(zone ZoneID) func(yield func(NodeID) bool) {
 	return func(yield func(NodeID) bool) {
 		for i := 1; i < len(s.nodes); i++ {
 			n := &s.nodes[i]
-			if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced) || n.flags.has(isAbove)) && !yield(NodeID(i)) {
+			if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced|isAbove|isWhoami)) && !yield(NodeID(i)) {
 				return
 			}
 		}
 	}
 }
 
-// AppendStaticSets appends the static record sets of a node, without the SOA. A zone of ours below has its NS records and
+// AppendStaticSets appends the static record sets of a node as a transfer has them, without the SOA. A zone of ours below has its NS records and
 // their glue, which the file of the zone above may leave out, and of which the compiler keeps only those of the zone below.
 func (s *Data) AppendStaticSets(dst []OwnedSet, node NodeID) []OwnedSet {
 	n := &s.nodes[node]
@@ -51,6 +51,9 @@ func (s *Data) AppendStaticSets(dst []OwnedSet, node NodeID) []OwnedSet {
 		if sets[i].typ != dns.TypeSOA {
 			dst = append(dst, OwnedSet{s.NodeName(node), s.rrset(&sets[i])})
 		}
+	}
+	if n.flags.has(isWhoami) {
+		dst = append(dst, OwnedSet{s.NodeName(node), whoamiElsewhere()})
 	}
 	if n.flags.has(isAbove) {
 		dst = s.appendDelegation(dst, node)

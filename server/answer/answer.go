@@ -123,6 +123,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 //	ANY              anything              one record set (RFC 8482 4.1)
 //	T                records of type T     answer
 //	T                CNAME                 alias
+//	A, AAAA, TXT     whoami                the addresses of the query
 //	T                none of these         no data
 func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
 	data := q.serving.zones
@@ -146,6 +147,9 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	}
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
 		return q.alias(owner, set)
+	}
+	if data.IsWhoami(match.Node) && q.whoami(owner, q.qtype) {
+		return nil, false
 	}
 	if !q.signed(owner) {
 		q.noData(owner)
@@ -299,6 +303,9 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding) {
 			return
 		}
+	}
+	if data.IsWhoami(match.Node) && q.whoami(owner, dns.TypeTXT) {
+		return
 	}
 	sets := data.RRsets(match.Node)
 	if len(sets) == 0 {

@@ -99,6 +99,9 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
 		return r.fastAlias(a, match, set)
 	}
+	if data.IsWhoami(match.Node) && r.fastWhoami(a, source) {
+		return nil
+	}
 	if !r.fastSigned(a, match) {
 		r.negative(a, match)
 	}
