@@ -76,10 +76,11 @@ type Server struct {
 	Rotate  bool             // the records of a static set begin at another one for each query
 	TCP     TCP
 
-	ListenTLS []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
-	HTTPS     ListenHTTPS
-	TLS       ServerTLS
-	Encrypted Encrypted
+	ListenTLS  []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
+	ListenQUIC []netip.AddrPort // DNS over QUIC (RFC 9250); empty: off
+	HTTPS      ListenHTTPS
+	TLS        ServerTLS
+	Encrypted  Encrypted
 
 	Cookies              Cookies
 	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize

@@ -35,13 +35,16 @@ type ListenHTTPS struct {
 type Encrypted struct {
 	Max       int           // connections for each listening address
 	PerClient int           // of these, of one client
-	Streams   int           // queries of one connection of HTTP/2 at the same time
+	Streams   int           // queries of one connection of HTTP/2 or QUIC at the same time
 	Idle      time.Duration // a connection is closed after this time without a query
 	Query     time.Duration // a client has this long for a handshake, and for a query once it has begun
+	EarlyData bool          // accept queries over QUIC in the first packet of a resumed session (0-RTT)
 }
 
 // Encrypts reports whether there is an encrypted transport.
-func (s *Server) Encrypts() bool { return len(s.ListenTLS)+len(s.HTTPS.Addresses) > 0 }
+func (s *Server) Encrypts() bool {
+	return len(s.ListenTLS)+len(s.ListenQUIC)+len(s.HTTPS.Addresses) > 0
+}
 
 // serverTLS reads the certificates of the encrypted transports.
 func (d *decoder) serverTLS(t *ServerTLS) setter {
@@ -109,6 +112,7 @@ func (d *decoder) encrypted(e *Encrypted) setter {
 			{name: "streams", set: d.integerInRange(&e.Streams, 1, maxStreams)},
 			{name: "idle", set: d.duration(&e.Idle, time.Millisecond, time.Hour)},
 			{name: "query", set: d.duration(&e.Query, time.Millisecond, time.Minute)},
+			{name: "early_data", set: d.flag(&e.EarlyData)},
 		})
 	}
 }
@@ -121,8 +125,9 @@ func (d *decoder) checkEncrypted(n *yaml.Node, s *Server) {
 	d.checkPorts(n, "listen_tls", s.ListenTLS, "listen", s.Listen)
 	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen", s.Listen)
 	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen_tls", s.ListenTLS)
+	d.checkPorts(n, "listen_quic", s.ListenQUIC, "listen", s.Listen)
 	listens := false
-	for _, key := range []string{"listen_tls", "listen_https"} {
+	for _, key := range []string{"listen_tls", "listen_quic", "listen_https"} {
 		listen := yamldoc.Child(n, key)
 		listens = listens || listen != nil
 		if listen != nil && yamldoc.Child(n, "tls") == nil {
@@ -134,7 +139,7 @@ func (d *decoder) checkEncrypted(n *yaml.Node, s *Server) {
 	}
 	for _, key := range []string{"tls", "encrypted"} {
 		if at := yamldoc.Child(n, key); at != nil {
-			d.warn(at, key+" has no effect without an encrypted transport", "write listen_tls or listen_https, or leave "+key+" out")
+			d.warn(at, key+" has no effect without an encrypted transport", "write listen_tls, listen_quic or listen_https, or leave "+key+" out")
 		}
 	}
 }

@@ -505,18 +505,22 @@ func TestErrorsBeyondTheLimitAreCounted(t *testing.T) {
 func TestEncryptedTransportsAreDecoded(t *testing.T) {
 	cfg := parse(t, "server:\n"+
 		"  listen_tls: [\"192.0.2.1:853\"]\n"+
+		"  listen_quic: [\"192.0.2.2:853\"]\n"+
 		"  tls: {certificates: [{cert: /a.pem, key: /a.key}], ticket_secret_file: /t.key}\n"+
 		"  listen_https: {addresses: [\"192.0.2.1:443\"], path: /x}\n"+
-		"  encrypted: {max: 1, per_client: 2, streams: 5, idle: 3s, query: 4s}\n"+minimalConfig)
+		"  encrypted: {max: 1, per_client: 2, streams: 5, idle: 3s, query: 4s, early_data: true}\n"+minimalConfig)
 	s := &cfg.Server
 	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:853")}; !slices.Equal(s.ListenTLS, want) {
 		t.Errorf("listen_tls %v", s.ListenTLS)
 	}
-	want := ServerTLS{Certificates: []Certificate{{"/a.pem", "/a.key", Pos{3, 24}}}, TicketSecretFile: "/t.key", TicketSecretPos: Pos{3, 74}}
+	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:853")}; !slices.Equal(s.ListenQUIC, want) {
+		t.Errorf("listen_quic %v", s.ListenQUIC)
+	}
+	want := ServerTLS{Certificates: []Certificate{{"/a.pem", "/a.key", Pos{4, 24}}}, TicketSecretFile: "/t.key", TicketSecretPos: Pos{4, 74}}
 	if !reflect.DeepEqual(s.TLS, want) {
 		t.Errorf("tls %+v, want %+v", s.TLS, want)
 	}
-	if want := (Encrypted{Max: 1, PerClient: 2, Streams: 5, Idle: 3 * time.Second, Query: 4 * time.Second}); s.Encrypted != want {
+	if want := (Encrypted{Max: 1, PerClient: 2, Streams: 5, Idle: 3 * time.Second, Query: 4 * time.Second, EarlyData: true}); s.Encrypted != want {
 		t.Errorf("encrypted %+v, want %+v", s.Encrypted, want)
 	}
 }

@@ -27,6 +27,7 @@ func (d *decoder) server(s *Server) setter {
 		d.mapping(n, []field{
 			{name: "listen", set: d.listen(&s.Listen, 53)},
 			{name: "listen_tls", set: d.listen(&s.ListenTLS, 853)},
+			{name: "listen_quic", set: d.listen(&s.ListenQUIC, 853)},
 			{name: "listen_https", set: d.listenHTTPS(&s.HTTPS)},
 			{name: "workers", set: d.integerInRange(&s.Workers, 0, maxWorkers)},
 			{name: "nsid", set: d.identity(&s.NSID)},

@@ -67,7 +67,7 @@ func identify(f *os.File) (Use, netip.AddrPort, error) {
 	}
 	switch kind {
 	case unix.SOCK_DGRAM:
-		return UDP, address, nil
+		return datagram, address, nil
 	case unix.SOCK_STREAM:
 		return stream, address, nil
 	}

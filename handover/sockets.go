@@ -27,11 +27,22 @@ const (
 	UDP   Use = "udp"   // queries
 	TCP   Use = "tcp"   // queries
 	TLS   Use = "tls"   // queries
+	QUIC  Use = "quic"  // queries
 	HTTPS Use = "https" // queries
 	API   Use = "api"
 
-	stream Use = "stream" // TCP, TLS, HTTPS or API: a service manager does not know
+	// A service manager knows the type of a socket, and not its use.
+	stream   Use = "stream"   // TCP, TLS, HTTPS or API
+	datagram Use = "datagram" // UDP or QUIC
 )
+
+// kind returns the type of the sockets of a use.
+func (u Use) kind() Use {
+	if u == UDP || u == QUIC {
+		return datagram
+	}
+	return stream
+}
 
 // Open holds the open sockets of this process for one address and use. Several share a UDP port.
 type Open struct {
@@ -68,7 +79,7 @@ func (s *Sockets) Take(use Use, address netip.AddrPort) []*os.File {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.groups, func(g group) bool {
-		return (g.use == use || g.use == stream && use != UDP) && g.address == address
+		return (g.use == use || g.use == use.kind()) && g.address == address
 	})
 	if i < 0 {
 		return nil

@@ -11,9 +11,11 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"meridian/config"
+	"meridian/handover"
 	"meridian/server/answer"
 	"meridian/server/encrypted"
 )
@@ -34,6 +36,15 @@ type httpsListener struct {
 	failing acceptFailures
 	done    chan struct{} // closed when run has ended
 	drained chan struct{} // closed when all connections have ended
+}
+
+// listenHTTPS binds or inherits a socket and returns the bound address.
+func (s *Server) listenHTTPS(asked netip.AddrPort, limits *config.Encrypted, beside []*listener) (connListener, netip.AddrPort, error) {
+	socket, addr, err := s.listenSocket(handover.HTTPS, asked, beside)
+	if err != nil {
+		return nil, addr, err
+	}
+	return newHTTPSListener(s, socket, limits), addr, nil
 }
 
 func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encrypted) *httpsListener {
@@ -129,16 +140,21 @@ func (l *httpsListener) answer(r *http.Request, query []byte) []byte {
 
 // answerOne answers a query of a transport that has its own framing. As with TCP, few compute answers at the same time,
 // and the network is polled before each.
-func (s *Server) answerOne(over answer.Transport, source netip.AddrPort, query []byte) []byte {
+func (s *Server) answerOne(over answer.Transport, source netip.AddrPort, query []byte) (out []byte) {
+	s.borrow(over, source, func(r *answer.Responder) { out = r.Respond(nil, query, source.Addr(), true) })
+	return out
+}
+
+// borrow lends respond a responder for one query of a transport.
+func (s *Server) borrow(over answer.Transport, source netip.AddrPort, respond func(*answer.Responder)) {
 	s.tcpSlots.acquire(true)
 	defer s.tcpSlots.release()
 	r := s.Borrow()
 	defer s.Return(r)
 	r.StartTiming()
 	r.Port, r.Over = source.Port(), over
-	out := r.Respond(nil, query, source.Addr(), true)
+	respond(r)
 	r.EndTiming(over, 1)
-	return out
 }
 
 // run answers until drain.
@@ -168,4 +184,4 @@ func (l *httpsListener) close(running bool) {
 }
 
 // socket returns the listening socket.
-func (l *httpsListener) socket() *net.TCPListener { return l.TCPListener }
+func (l *httpsListener) socket() syscall.Conn { return l.TCPListener }

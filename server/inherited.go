@@ -46,13 +46,9 @@ func (l *listener) useUDP(files []*os.File, workers int, shared bool) error {
 
 // inheritedUDP prepares a socket like listenUDP.
 func inheritedUDP(f *os.File, addr netip.AddrPort) (*net.UDPConn, error) {
-	c, err := net.FilePacketConn(f)
+	conn, err := inheritedPackets(f)
 	if err != nil {
 		return nil, err
-	}
-	conn, ok := c.(*net.UDPConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("it is not of UDP but of %s", c.LocalAddr().Network()), c.Close())
 	}
 	raw, err := conn.SyscallConn()
 	if err == nil {
@@ -63,6 +59,19 @@ func inheritedUDP(f *os.File, addr netip.AddrPort) (*net.UDPConn, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// inheritedPackets returns the connection of an inherited UDP socket.
+func inheritedPackets(f *os.File) (*net.UDPConn, error) {
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(*net.UDPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("it is not of UDP but of %s", c.LocalAddr().Network()), c.Close())
 	}
 	return conn, nil
 }

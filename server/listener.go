@@ -20,12 +20,12 @@ type endpoint struct {
 	asked netip.AddrPort // as configured
 }
 
-// streamListener accepts the connections of one address.
-type streamListener interface {
+// connListener accepts the connections of one address.
+type connListener interface {
 	run()                // until drain
 	drain(end time.Time) // stops accepting and ends the connections, at end at the latest
 	close(running bool)  // waits for them, if it ran, and closes the socket
-	socket() *net.TCPListener
+	socket() syscall.Conn
 }
 
 // listener is one address that receives queries. The server's lock guards it.
@@ -36,7 +36,7 @@ type listener struct {
 	endpoint
 	server  *Server
 	addr    netip.AddrPort // with the real port
-	tcp     streamListener
+	conns   connListener
 	udp     []*udpWorker // of use TCP
 	started bool
 
@@ -54,7 +54,7 @@ func (s *Server) newListener(asked endpoint, cfg *config.Server, gone []*listene
 	for try := 1; ; try++ {
 		l := &listener{server: s, endpoint: asked}
 		var err error
-		if err = l.listenStream(cfg, overlapping(asked, gone)); err != nil {
+		if err = l.listenConns(cfg, overlapping(asked, gone)); err != nil {
 			return nil, err
 		}
 		if asked.use != handover.TCP {
@@ -70,22 +70,17 @@ func (s *Server) newListener(asked endpoint, cfg *config.Server, gone []*listene
 	}
 }
 
-// listenStream binds the TCP socket of the endpoint.
-func (l *listener) listenStream(cfg *config.Server, beside []*listener) error {
-	if l.use == handover.HTTPS {
-		socket, addr, err := l.server.listenSocket(l.use, l.asked, beside)
-		if err != nil {
-			return err
-		}
-		l.tcp, l.addr = newHTTPSListener(l.server, socket, &cfg.Encrypted), addr
-		return nil
+// listenConns binds the socket of the endpoint's connections.
+func (l *listener) listenConns(cfg *config.Server, beside []*listener) (err error) {
+	switch l.use {
+	case handover.QUIC:
+		l.conns, l.addr, err = l.server.listenQUIC(l.asked, beside)
+	case handover.HTTPS:
+		l.conns, l.addr, err = l.server.listenHTTPS(l.asked, &cfg.Encrypted, beside)
+	default:
+		l.conns, l.addr, err = l.server.listenTCP(l.use, l.asked, beside)
 	}
-	t, addr, err := l.server.listenTCP(l.use, l.asked, beside)
-	if err != nil {
-		return err
-	}
-	l.tcp, l.addr = t, addr
-	return nil
+	return err
 }
 
 // overlapping returns the listeners that would receive packets for asked, or the reverse: one
@@ -103,7 +98,11 @@ func (l *listener) listenUDP(workers int) error {
 	if !reusePort {
 		workers = 1
 	}
-	defer l.warnOfSmallBuffers()
+	defer func() {
+		if len(l.udp) > 0 {
+			l.server.warnOfSmallBuffers(l.udp[0].conn, l.asked)
+		}
+	}()
 	inherited, err := l.inheritUDP(workers)
 	if err != nil || inherited {
 		return err
@@ -123,17 +122,14 @@ func (l *listener) addWorkers(count int) error {
 	return nil
 }
 
-// warnOfSmallBuffers warns if the system grants a UDP socket smaller buffers than requested.
-func (l *listener) warnOfSmallBuffers() {
-	if len(l.udp) == 0 {
-		return
-	}
-	receive, send := bufferSizes(l.udp[0].conn)
+// warnOfSmallBuffers warns if the system grants the UDP socket of an address smaller buffers than requested.
+func (s *Server) warnOfSmallBuffers(conn *net.UDPConn, asked netip.AddrPort) {
+	receive, send := bufferSizes(conn)
 	if min(receive, send) >= socketBuffer {
 		return
 	}
-	l.server.options.Logger.Warn("UDP socket buffers are smaller than requested; bursts of queries or answers may be lost",
-		"listen", l.asked.String(), "receive", receive, "send", send, "requested", socketBuffer,
+	s.options.Logger.Warn("UDP socket buffers are smaller than requested; bursts of queries or answers may be lost",
+		"listen", asked.String(), "receive", receive, "send", send, "requested", socketBuffer,
 		"hint", "raise net.core.rmem_max and net.core.wmem_max as deploy/sysctl does, or grant CAP_NET_ADMIN")
 }
 
@@ -144,7 +140,7 @@ func (l *listener) start() {
 	}
 	l.started = true
 	l.adjustWorkers()
-	go l.tcp.run()
+	go l.conns.run()
 	for _, w := range l.udp {
 		go w.run()
 	}
@@ -170,7 +166,7 @@ func (l *listener) drain(end time.Time) {
 	if !l.started {
 		return
 	}
-	l.tcp.drain(end)
+	l.conns.drain(end)
 	for _, w := range l.udp {
 		w.drain(end)
 	}
@@ -178,7 +174,7 @@ func (l *listener) drain(end time.Time) {
 
 // close waits for the workers and closes the sockets.
 func (l *listener) close() {
-	l.tcp.close(l.started)
+	l.conns.close(l.started)
 	for _, w := range l.udp {
 		w.close(l.started)
 	}

@@ -18,17 +18,17 @@ func TestSmallSocketBuffersAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	l := &listener{server: s, udp: []*udpWorker{{conn: conn}}}
+	warn := func() { s.warnOfSmallBuffers(conn, netip.MustParseAddrPort("127.0.0.1:0")) }
 	if receive, send := bufferSizes(conn); min(receive, send) < socketBuffer {
-		l.warnOfSmallBuffers()
-	} else if l.warnOfSmallBuffers(); log.Len() > 0 {
+		warn()
+	} else if warn(); log.Len() > 0 {
 		t.Errorf("large buffers are reported: %s", &log)
 	}
 	log.Reset()
 	if err := conn.SetWriteBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
-	l.warnOfSmallBuffers()
+	warn()
 	if text := log.String(); !strings.Contains(text, "UDP socket buffers are smaller than requested") || !strings.Contains(text, "send=65536 requested=4194304") {
 		t.Errorf("logged %q", text)
 	}

@@ -38,7 +38,7 @@ func (s *Server) Adopt(at netip.AddrPort, conn *net.TCPConn, received []byte) {
 		if l.use == handover.TCP && l.asked == at && l.started && !reset {
 			c := newStream(s, conn)
 			c.in = append(c.in, received...)
-			l.tcp.(*tcpListener).serve(c) // of this use
+			l.conns.(*tcpListener).serve(c) // of this use
 			return
 		}
 	}

@@ -140,7 +140,7 @@ func (s *Server) addrsOf(use handover.Use) []netip.AddrPort {
 // EncryptedAddrs returns the bound addresses of each encrypted transport.
 func (s *Server) EncryptedAddrs() map[answer.Transport][]netip.AddrPort {
 	all := map[answer.Transport][]netip.AddrPort{}
-	for use, transport := range map[handover.Use]answer.Transport{handover.TLS: answer.DoT, handover.HTTPS: answer.DoH} {
+	for use, transport := range map[handover.Use]answer.Transport{handover.TLS: answer.DoT, handover.QUIC: answer.DoQ, handover.HTTPS: answer.DoH} {
 		if addrs := s.addrsOf(use); len(addrs) > 0 {
 			all[transport] = addrs
 		}
@@ -161,7 +161,7 @@ func (s *Server) Open() []handover.Open {
 		if len(udp.Conns) > 0 {
 			all = append(all, udp)
 		}
-		all = append(all, handover.Open{Use: l.use, Address: l.asked, Conns: []syscall.Conn{l.tcp.socket()}})
+		all = append(all, handover.Open{Use: l.use, Address: l.asked, Conns: []syscall.Conn{l.conns.socket()}})
 	}
 	return all
 }
@@ -271,6 +271,9 @@ func endpoints(cfg *config.Server) (all []endpoint) {
 	}
 	for _, a := range cfg.ListenTLS {
 		all = append(all, endpoint{handover.TLS, a})
+	}
+	for _, a := range cfg.ListenQUIC {
+		all = append(all, endpoint{handover.QUIC, a})
 	}
 	for _, a := range cfg.HTTPS.Addresses {
 		all = append(all, endpoint{handover.HTTPS, a})

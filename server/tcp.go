@@ -45,14 +45,19 @@ func (s *Server) listenSocket(use handover.Use, asked netip.AddrPort, beside []*
 	if listener == nil && err == nil {
 		listener, err = bindTCP(asked, beside)
 	}
-	switch {
-	case err != nil && len(beside) > 0:
-		return nil, asked, fmt.Errorf("listen on %s, TCP, in place of %s: %w; restart to change from one to the other", asked, beside[0].asked, err)
-	case err != nil:
-		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
+	if err != nil {
+		return nil, asked, bindError(asked, "TCP", beside, err)
 	}
 	real := listener.Addr().(*net.TCPAddr).AddrPort()
 	return listener, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
+}
+
+// bindError explains why an address cannot be bound.
+func bindError(asked netip.AddrPort, protocol string, beside []*listener, err error) error {
+	if len(beside) > 0 {
+		return fmt.Errorf("listen on %s, %s, in place of %s: %w; restart to change from one to the other", asked, protocol, beside[0].asked, err)
+	}
+	return fmt.Errorf("listen on %s, %s: %w", asked, protocol, err)
 }
 
 // listenTCP is listenSocket for a tcpListener.
@@ -80,22 +85,30 @@ func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*lis
 // bindTCP binds asked. It shares the port only with the listeners in beside: a second server,
 // without that option, gets an error for a port in use.
 func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error) {
-	var config net.ListenConfig
-	for _, l := range beside {
-		raw, err := l.tcp.socket().SyscallConn()
-		if err != nil {
-			return nil, err
-		}
-		if err := SharePort(raw); err != nil {
-			return nil, err
-		}
-		config.Control = func(_, _ string, raw syscall.RawConn) error { return SharePort(raw) }
+	config, err := sharing(beside)
+	if err != nil {
+		return nil, err
 	}
 	l, err := config.Listen(context.Background(), Network("tcp", asked.Addr()), asked.String())
 	if err != nil {
 		return nil, err
 	}
 	return l.(*net.TCPListener), nil // the network is always tcp
+}
+
+// sharing returns how to bind a socket that shares its port with those of the listeners in beside.
+func sharing(beside []*listener) (config net.ListenConfig, err error) {
+	for _, l := range beside {
+		raw, err := l.conns.socket().SyscallConn()
+		if err != nil {
+			return config, err
+		}
+		if err := SharePort(raw); err != nil {
+			return config, err
+		}
+		config.Control = func(_, _ string, raw syscall.RawConn) error { return SharePort(raw) }
+	}
+	return config, nil
 }
 
 // run accepts connections until drain.
@@ -232,7 +245,7 @@ func (t *tcpListener) drain(end time.Time) {
 }
 
 // socket returns the listening socket.
-func (t *tcpListener) socket() *net.TCPListener { return t.listener }
+func (t *tcpListener) socket() syscall.Conn { return t.listener }
 
 // close waits for the connections if the listener was running, and closes the socket.
 func (t *tcpListener) close(running bool) {

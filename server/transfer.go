@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -15,32 +16,38 @@ const (
 	transferWait = 5 * time.Second
 )
 
-// send sends a transfer, message by message. Each write has the time limit of answers, so that a client which does not
-// read holds it only so long.
+// send sends a transfer.
 func (c *stream) send(t *answer.Transfer) bool {
-	if !c.server.beginTransfer() {
-		c.server.Count(answer.TransfersFailed, 1)
-		return c.write(t.Refusal(dns.RcodeServerFailure, nil))
+	sent := c.server.sendTransfer(t, c.source, c.write, c.touch)
+	c.idle = time.Time{} // the next query has the whole time limit
+	return sent
+}
+
+// sendTransfer sends a transfer to a client, message by message. Each write has the time limit of answers, so that a
+// client which does not read holds it only so long. It calls wrote after each message.
+func (s *Server) sendTransfer(t *answer.Transfer, client netip.Addr, write func(frame []byte) bool, wrote func()) bool {
+	if !s.beginTransfer() {
+		s.Count(answer.TransfersFailed, 1)
+		return write(t.Refusal(dns.RcodeServerFailure, nil))
 	}
-	defer func() { <-c.server.transfers }()
+	defer func() { <-s.transfers }()
 	begun, messages, octets, sent := time.Now(), 0, 0, true
 	for frame := range t.Messages(nil) {
-		if sent = frame != nil && c.write(frame); !sent {
+		if sent = frame != nil && write(frame); !sent {
 			break
 		}
 		messages++
 		octets += len(frame)
-		c.touch()
+		wrote()
 	}
-	c.idle = time.Time{} // the next query has the whole time limit
-	attributes := []any{"zone", t.Zone, "client", c.source, "type", t.Kind(), "serial", t.Serial(), "messages", messages, "bytes", octets, "took", time.Since(begun).Round(time.Millisecond)}
+	attributes := []any{"zone", t.Zone, "client", client, "type", t.Kind(), "serial", t.Serial(), "messages", messages, "bytes", octets, "took", time.Since(begun).Round(time.Millisecond)}
 	if !sent {
-		c.server.Count(answer.TransfersFailed, 1)
-		c.server.options.Logger.Warn("zone transfer not completed: the client closed the connection or does not read", attributes...)
+		s.Count(answer.TransfersFailed, 1)
+		s.options.Logger.Warn("zone transfer not completed: the client closed the connection or does not read", attributes...)
 		return false
 	}
-	c.server.Count(answer.TransfersSent, 1)
-	c.server.options.Logger.Info("zone transferred", attributes...)
+	s.Count(answer.TransfersSent, 1)
+	s.options.Logger.Info("zone transferred", attributes...)
 	return true
 }
 

@@ -56,6 +56,7 @@ type edns struct {
 	co          bool // compact denial is understood (RFC 9824 5.1)
 	nsid        bool
 	padded      bool // it has padding (RFC 7830)
+	keepalive   bool // it asks for a time to keep a TCP connection (RFC 7828)
 	zoneVersion bool // the version of the zone is asked for (RFC 9660)
 	version     uint8
 	size        uint16 // the client's maximum UDP message size
@@ -257,6 +258,8 @@ func (e *edns) readOption(code uint16, data []byte, readSubnet bool) bool {
 	switch code {
 	case dns.EDNS0NSID:
 		e.nsid = true
+	case dns.EDNS0TCPKEEPALIVE:
+		e.keepalive = true
 	case dns.EDNS0PADDING:
 		e.padded = true
 	case dns.EDNS0ZONEVERSION:

@@ -162,6 +162,9 @@ func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) [
 	return out
 }
 
+// AskedKeepalive reports whether the last answered query has the option edns-tcp-keepalive (RFC 7828).
+func (r *Responder) AskedKeepalive() bool { return r.query.edns.keepalive }
+
 // Answer is Respond between acquire and release, for a batch of messages.
 func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) []byte {
 	r.facts = facts{transport: UDP}

@@ -1,0 +1,279 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"meridian/config"
+	"meridian/handover"
+	"meridian/server/answer"
+	"meridian/server/encrypted"
+)
+
+const (
+	// quicStreamWindow is how much of a stream the server holds before it is read: a query is smaller.
+	quicStreamWindow = 8 << 10
+	// quicConnWindow is how much of all streams of a connection the server holds.
+	quicConnWindow = 64 << 10
+	// quicLinger is how long a draining connection stays after its last answer, so that the answer arrives before the
+	// end of the connection.
+	quicLinger = 100 * time.Millisecond
+)
+
+// quicListener accepts the QUIC connections of one address, within the limits of config.Encrypted. All of them share a
+// socket, because a connection may change its address.
+type quicListener struct {
+	server     *Server
+	over       answer.Transport
+	socketUDP  *net.UDPConn
+	transport  *quic.Transport
+	handshakes *handshakes
+	conns      *tcpConns
+	open       sync.WaitGroup // connections
+	done       chan struct{}  // closed when run has ended
+
+	mu       sync.Mutex          // guards the fields below
+	accepted *quic.EarlyListener // nil: it does not accept yet
+	draining bool
+}
+
+// listenPackets binds or inherits the socket of a use, and returns the bound address.
+func (s *Server) listenPackets(use handover.Use, asked netip.AddrPort, beside []*listener) (*net.UDPConn, netip.AddrPort, error) {
+	conn, err := takePackets(s.options.Inherited, use, asked)
+	if conn == nil && err == nil {
+		conn, err = bindPackets(asked, beside)
+	}
+	if err != nil {
+		return nil, asked, bindError(asked, "QUIC", beside, err)
+	}
+	s.warnOfSmallBuffers(conn, asked)
+	return conn, netip.AddrPortFrom(asked.Addr(), conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()), nil
+}
+
+// takePackets returns the inherited socket of an address; nil: there is none.
+func takePackets(inherited *handover.Sockets, use handover.Use, asked netip.AddrPort) (conn *net.UDPConn, err error) {
+	for i, f := range inherited.Take(use, asked) {
+		if i == 0 {
+			conn, err = inheritedPackets(f)
+		}
+		_ = f.Close() // the connection has a descriptor of its own
+	}
+	return conn, err
+}
+
+// bindPackets binds asked. It shares the port only with the listeners in beside.
+func bindPackets(asked netip.AddrPort, beside []*listener) (*net.UDPConn, error) {
+	config, err := sharing(beside)
+	if err != nil {
+		return nil, err
+	}
+	c, err := config.ListenPacket(context.Background(), Network("udp", asked.Addr()), asked.String())
+	if err != nil {
+		return nil, err
+	}
+	conn := c.(*net.UDPConn) // the network is always udp
+	return conn, completeUDP(conn, asked.Addr())
+}
+
+func newQUICListener(s *Server, over answer.Transport, conn *net.UDPConn) *quicListener {
+	l := &quicListener{
+		server: s, over: over, socketUDP: conn, handshakes: newHandshakes(), conns: newTCPConns(), done: make(chan struct{}),
+	}
+	l.transport = &quic.Transport{
+		Conn:                conn,
+		VerifySourceAddress: func(a net.Addr) bool { return l.handshakes.crowded(clientOf(a), l.limits()) },
+		ConnContext:         l.beginHandshake,
+	}
+	return l
+}
+
+// clientOf returns the client of an address of UDP, see clientNetwork.
+func clientOf(a net.Addr) netip.Addr { return clientNetwork(sourceOf(a).Addr()) }
+
+// sourceOf returns an address of UDP as a source of queries.
+func sourceOf(a net.Addr) netip.AddrPort {
+	at := a.(*net.UDPAddr).AddrPort() // QUIC knows no others
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+func (l *quicListener) limits() *config.Encrypted { return &l.server.Settings().Encrypted }
+
+// config returns the settings of a new connection, with these streams of the client that have one direction.
+func (l *quicListener) config(oneWay int64) *quic.Config {
+	limits := l.limits()
+	return &quic.Config{
+		HandshakeIdleTimeout: limits.Query, MaxIdleTimeout: limits.Idle, Allow0RTT: limits.EarlyData,
+		MaxIncomingStreams: int64(limits.Streams), MaxIncomingUniStreams: oneWay,
+		InitialStreamReceiveWindow: quicStreamWindow, MaxStreamReceiveWindow: quicStreamWindow,
+		InitialConnectionReceiveWindow: quicConnWindow, MaxConnectionReceiveWindow: quicConnWindow,
+		DisablePathMTUDiscovery: true, // answers are small
+	}
+}
+
+// listen begins to accept connections with these protocols; false: it drains already, or the socket fails.
+func (l *quicListener) listen(oneWay int64, protocols ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.draining {
+		return false
+	}
+	// The library prints a warning of its own about buffers, which warnOfSmallBuffers has logged.
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // fails only for an odd name
+	settings := l.config(oneWay)
+	settings.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return l.config(oneWay), nil }
+	var err error
+	if l.accepted, err = l.transport.ListenEarly(l.server.tls.Config(tls.VersionTLS13, protocols...), settings); err != nil {
+		l.failed(err)
+		return false
+	}
+	return true
+}
+
+// failed logs that the listener does not accept connections.
+func (l *quicListener) failed(err error) {
+	l.server.options.Logger.Error("QUIC connections are not accepted any more", "transport", l.over.String(),
+		"address", l.socketUDP.LocalAddr().String(), "error", err, "hint", "restart the server")
+}
+
+// next returns the next connection that the limits allow, or false at the end. At a limit, it closes the longest-idle
+// connection first.
+func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
+	for {
+		conn, err := l.accepted.Accept(ctx)
+		if err != nil {
+			if !errors.Is(err, quic.ErrServerClosed) && ctx.Err() == nil {
+				l.failed(err)
+			}
+			return nil, err
+		}
+		c := newQUICConn(l, conn)
+		if l.conns.open(l.server, l.over, l.socketUDP.LocalAddr(), &c.openConn) {
+			c.idle.Reset(l.limits().Idle)
+			return c, nil
+		}
+		c.idle.Stop()
+		c.abort()
+	}
+}
+
+// drain stops accepting, and lets the connections end when their received queries are answered, at end at the latest.
+func (l *quicListener) drain(end time.Time) {
+	l.mu.Lock()
+	l.draining = true
+	accepted := l.accepted
+	l.mu.Unlock()
+	if accepted != nil {
+		_ = accepted.Close()
+	}
+	<-l.done
+	l.conns.close(func(c *openConn) { c.drain(ending{at: end}) })
+}
+
+// close waits for the connections if the listener was running, and closes the socket.
+func (l *quicListener) close(running bool) {
+	if running {
+		l.open.Wait()
+		_ = l.transport.Close()
+	}
+	_ = l.socketUDP.Close()
+}
+
+// socket returns the socket that receives packets.
+func (l *quicListener) socket() syscall.Conn { return l.socketUDP }
+
+// quicConn is a connection of QUIC.
+type quicConn struct {
+	openConn
+	*quic.Conn
+	listener *quicListener
+	source   netip.AddrPort
+	idle     *time.Timer   // looks whether the connection is idle
+	streams  atomic.Int64  // being served
+	draining chan struct{} // closed when no more streams are accepted
+	once     sync.Once     // closes draining
+}
+
+func newQUICConn(l *quicListener, conn *quic.Conn) *quicConn {
+	source := sourceOf(conn.RemoteAddr())
+	c := &quicConn{
+		openConn: openConn{source: source.Addr(), client: clientNetwork(source.Addr())},
+		Conn:     conn, listener: l, source: source, draining: make(chan struct{}),
+	}
+	c.abort = func() { go c.end(encrypted.DoQExcessiveLoad) } // it waits until the connection has ended
+	c.drain = func(e ending) {
+		time.AfterFunc(streamDrain, c.stopAccepting)
+		time.AfterFunc(time.Until(e.at), func() { c.end(encrypted.DoQNoError) })
+	}
+	c.idle = time.AfterFunc(time.Hour, c.endIfIdle) // until it is reset
+	c.touch()
+	return c
+}
+
+// touch makes this connection the one with the shortest idle time.
+func (c *quicConn) touch() { c.active.Store(int64(time.Since(c.listener.server.built))) }
+
+// stopAccepting makes the connection accept no more streams.
+func (c *quicConn) stopAccepting() { c.once.Do(func() { close(c.draining) }) }
+
+// end closes the connection with an error code.
+func (c *quicConn) end(code quic.ApplicationErrorCode) { _ = c.CloseWithError(code, "") }
+
+// endIfIdle closes the connection after a time without a query: packets that keep it open are none.
+func (c *quicConn) endIfIdle() {
+	limit := c.listener.limits().Idle
+	idle := time.Since(c.listener.server.built) - time.Duration(c.active.Load())
+	switch {
+	case c.Context().Err() != nil:
+	case idle >= limit:
+		c.end(encrypted.DoQNoError)
+	default:
+		c.idle.Reset(limit - idle)
+	}
+}
+
+// awaitHandshake waits for the end of the handshake; false: it failed.
+func (c *quicConn) awaitHandshake() bool {
+	select {
+	case <-c.HandshakeComplete():
+		c.Context().Value(handshakeKey{}).(*handshake).complete() // beginHandshake sets it
+		return true
+	case <-c.Context().Done():
+		return false
+	}
+}
+
+// replayable reports whether a query may be answered before the end of the handshake, when an attacker may have sent it
+// again: RFC 9250 4.5 allows no others than those that change nothing. It waits for the end of the handshake, for a
+// bounded time, before it returns true for another one.
+func (c *quicConn) replayable(query []byte) bool {
+	const opcodeQuery, opcodeBits = 0, 0x78
+	if query[2]&opcodeBits == opcodeQuery {
+		return true
+	}
+	late := time.NewTimer(c.listener.limits().Query)
+	defer late.Stop()
+	select {
+	case <-c.HandshakeComplete():
+		return true
+	case <-late.C:
+	case <-c.Context().Done():
+	}
+	return false
+}
+
+// closed ends the accounting of a connection that has ended.
+func (c *quicConn) closed() {
+	c.idle.Stop()
+	c.listener.conns.remove(&c.openConn)
+	c.listener.server.CountConnection(c.listener.over, answer.Closed)
+}
