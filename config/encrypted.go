@@ -29,6 +29,7 @@ type Certificate struct {
 type ListenHTTPS struct {
 	Addresses []netip.AddrPort // empty: off
 	Path      string           // of queries
+	HTTP3     bool             // also over HTTP/3, on the UDP ports of the addresses
 }
 
 // Encrypted limits the connections of the encrypted transports.
@@ -84,6 +85,7 @@ func (d *decoder) listenHTTPS(h *ListenHTTPS) setter {
 		if d.mapping(n, []field{
 			{name: "addresses", set: d.listen(&h.Addresses, 443)},
 			{name: "path", set: setValue(&h.Path, d.urlPath)},
+			{name: "http3", set: d.flag(&h.HTTP3)},
 		}) {
 			d.required(n, "addresses", `write addresses: ["0.0.0.0:443"]`)
 		}
@@ -126,6 +128,9 @@ func (d *decoder) checkEncrypted(n *yaml.Node, s *Server) {
 	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen", s.Listen)
 	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen_tls", s.ListenTLS)
 	d.checkPorts(n, "listen_quic", s.ListenQUIC, "listen", s.Listen)
+	if s.HTTPS.HTTP3 {
+		d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen_quic", s.ListenQUIC)
+	}
 	listens := false
 	for _, key := range []string{"listen_tls", "listen_quic", "listen_https"} {
 		listen := yamldoc.Child(n, key)

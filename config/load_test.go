@@ -507,7 +507,7 @@ func TestEncryptedTransportsAreDecoded(t *testing.T) {
 		"  listen_tls: [\"192.0.2.1:853\"]\n"+
 		"  listen_quic: [\"192.0.2.2:853\"]\n"+
 		"  tls: {certificates: [{cert: /a.pem, key: /a.key}], ticket_secret_file: /t.key}\n"+
-		"  listen_https: {addresses: [\"192.0.2.1:443\"], path: /x}\n"+
+		"  listen_https: {addresses: [\"192.0.2.1:443\"], path: /x, http3: true}\n"+
 		"  encrypted: {max: 1, per_client: 2, streams: 5, idle: 3s, query: 4s, early_data: true}\n"+minimalConfig)
 	s := &cfg.Server
 	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:853")}; !slices.Equal(s.ListenTLS, want) {
@@ -515,6 +515,9 @@ func TestEncryptedTransportsAreDecoded(t *testing.T) {
 	}
 	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:853")}; !slices.Equal(s.ListenQUIC, want) {
 		t.Errorf("listen_quic %v", s.ListenQUIC)
+	}
+	if !s.HTTPS.HTTP3 {
+		t.Error("no HTTP/3")
 	}
 	want := ServerTLS{Certificates: []Certificate{{"/a.pem", "/a.key", Pos{4, 24}}}, TicketSecretFile: "/t.key", TicketSecretPos: Pos{4, 74}}
 	if !reflect.DeepEqual(s.TLS, want) {

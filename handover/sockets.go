@@ -29,16 +29,17 @@ const (
 	TLS   Use = "tls"   // queries
 	QUIC  Use = "quic"  // queries
 	HTTPS Use = "https" // queries
+	HTTP3 Use = "http3" // queries
 	API   Use = "api"
 
 	// A service manager knows the type of a socket, and not its use.
 	stream   Use = "stream"   // TCP, TLS, HTTPS or API
-	datagram Use = "datagram" // UDP or QUIC
+	datagram Use = "datagram" // UDP, QUIC or HTTP3
 )
 
 // kind returns the type of the sockets of a use.
 func (u Use) kind() Use {
-	if u == UDP || u == QUIC {
+	if u == UDP || u == QUIC || u == HTTP3 {
 		return datagram
 	}
 	return stream

@@ -28,7 +28,7 @@ func (s *Server) listenQUIC(asked netip.AddrPort, beside []*listener) (connListe
 	if err != nil {
 		return nil, addr, err
 	}
-	return &doqListener{quicListener: newQUICListener(s, answer.DoQ, conn)}, addr, nil
+	return &doqListener{quicListener: newQUICListener(s, answer.DoQ, quicCodes{encrypted.DoQNoError, encrypted.DoQExcessiveLoad}, conn)}, addr, nil
 }
 
 // noStreams is the number of streams with one direction that a client may open: a query comes by one with two.

@@ -71,6 +71,7 @@ type handshake struct {
 	listener *quicListener
 	client   netip.Addr
 	once     sync.Once
+	conn     *quicConn // its connection, from the time that it is accepted
 }
 
 // handshakeKey is the key of the handshake in the context of a connection.

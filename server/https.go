@@ -36,6 +36,8 @@ type httpsListener struct {
 	failing acceptFailures
 	done    chan struct{} // closed when run has ended
 	drained chan struct{} // closed when all connections have ended
+
+	alternative atomic.Pointer[string] // the header that says where HTTP/3 is; nil: nowhere
 }
 
 // listenHTTPS binds or inherits a socket and returns the bound address.
@@ -50,7 +52,7 @@ func (s *Server) listenHTTPS(asked netip.AddrPort, limits *config.Encrypted, bes
 func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encrypted) *httpsListener {
 	l := &httpsListener{TCPListener: listener, server: s, conns: newTCPConns(), done: make(chan struct{}), drained: make(chan struct{})}
 	l.http = &http.Server{
-		Handler:           &encrypted.DoH{Path: func() string { return s.Settings().HTTPS.Path }, Answer: l.answer},
+		Handler:           l.advertising(s.dohHandler(l.answer)),
 		TLSConfig:         s.tls.Config(tls.VersionTLS12, "h2", "http/1.1"),
 		ReadHeaderTimeout: limits.Query, ReadTimeout: limits.Query, WriteTimeout: limits.Query, IdleTimeout: limits.Idle,
 		MaxHeaderBytes: encrypted.MaxHeaderBytes,
@@ -70,6 +72,21 @@ func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encry
 		ErrorLog: log.New(io.Discard, "", 0), // failed handshakes are counted
 	}
 	return l
+}
+
+// dohHandler returns the handler of requests whose queries answer answers.
+func (s *Server) dohHandler(answer func(r *http.Request, query []byte) []byte) http.Handler {
+	return &encrypted.DoH{Path: func() string { return s.Settings().HTTPS.Path }, Answer: answer}
+}
+
+// advertising adds where HTTP/3 is to the responses of a handler (RFC 7838).
+func (l *httpsListener) advertising(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at := l.alternative.Load(); at != nil {
+			w.Header().Set("Alt-Svc", *at)
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // httpsConnKey is the key of the connection in the context of a request.

@@ -75,6 +75,8 @@ func (l *listener) listenConns(cfg *config.Server, beside []*listener) (err erro
 	switch l.use {
 	case handover.QUIC:
 		l.conns, l.addr, err = l.server.listenQUIC(l.asked, beside)
+	case handover.HTTP3:
+		l.conns, l.addr, err = l.server.listenHTTP3(l.asked, beside)
 	case handover.HTTPS:
 		l.conns, l.addr, err = l.server.listenHTTPS(l.asked, &cfg.Encrypted, beside)
 	default:

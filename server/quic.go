@@ -17,7 +17,6 @@ import (
 	"meridian/config"
 	"meridian/handover"
 	"meridian/server/answer"
-	"meridian/server/encrypted"
 )
 
 const (
@@ -35,6 +34,7 @@ const (
 type quicListener struct {
 	server     *Server
 	over       answer.Transport
+	codes      quicCodes
 	socketUDP  *net.UDPConn
 	transport  *quic.Transport
 	handshakes *handshakes
@@ -46,6 +46,9 @@ type quicListener struct {
 	accepted *quic.EarlyListener // nil: it does not accept yet
 	draining bool
 }
+
+// quicCodes are the error codes of a protocol over QUIC that end a connection.
+type quicCodes struct{ noError, excessiveLoad quic.ApplicationErrorCode }
 
 // listenPackets binds or inherits the socket of a use, and returns the bound address.
 func (s *Server) listenPackets(use handover.Use, asked netip.AddrPort, beside []*listener) (*net.UDPConn, netip.AddrPort, error) {
@@ -85,9 +88,9 @@ func bindPackets(asked netip.AddrPort, beside []*listener) (*net.UDPConn, error)
 	return conn, completeUDP(conn, asked.Addr())
 }
 
-func newQUICListener(s *Server, over answer.Transport, conn *net.UDPConn) *quicListener {
+func newQUICListener(s *Server, over answer.Transport, codes quicCodes, conn *net.UDPConn) *quicListener {
 	l := &quicListener{
-		server: s, over: over, socketUDP: conn, handshakes: newHandshakes(), conns: newTCPConns(), done: make(chan struct{}),
+		server: s, over: over, codes: codes, socketUDP: conn, handshakes: newHandshakes(), conns: newTCPConns(), done: make(chan struct{}),
 	}
 	l.transport = &quic.Transport{
 		Conn:                conn,
@@ -112,7 +115,7 @@ func (l *quicListener) limits() *config.Encrypted { return &l.server.Settings().
 func (l *quicListener) config(oneWay int64) *quic.Config {
 	limits := l.limits()
 	return &quic.Config{
-		HandshakeIdleTimeout: limits.Query, MaxIdleTimeout: limits.Idle, Allow0RTT: limits.EarlyData,
+		HandshakeIdleTimeout: limits.Query, MaxIdleTimeout: limits.Idle, Allow0RTT: limits.EarlyData && l.over == answer.DoQ,
 		MaxIncomingStreams: int64(limits.Streams), MaxIncomingUniStreams: oneWay,
 		InitialStreamReceiveWindow: quicStreamWindow, MaxStreamReceiveWindow: quicStreamWindow,
 		InitialConnectionReceiveWindow: quicConnWindow, MaxConnectionReceiveWindow: quicConnWindow,
@@ -168,6 +171,12 @@ func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
 
 // drain stops accepting, and lets the connections end when their received queries are answered, at end at the latest.
 func (l *quicListener) drain(end time.Time) {
+	l.refuse()
+	l.conns.close(func(c *openConn) { c.drain(ending{at: end}) })
+}
+
+// refuse stops accepting.
+func (l *quicListener) refuse() {
 	l.mu.Lock()
 	l.draining = true
 	accepted := l.accepted
@@ -176,7 +185,6 @@ func (l *quicListener) drain(end time.Time) {
 		_ = accepted.Close()
 	}
 	<-l.done
-	l.conns.close(func(c *openConn) { c.drain(ending{at: end}) })
 }
 
 // close waits for the connections if the listener was running, and closes the socket.
@@ -209,13 +217,14 @@ func newQUICConn(l *quicListener, conn *quic.Conn) *quicConn {
 		openConn: openConn{source: source.Addr(), client: clientNetwork(source.Addr())},
 		Conn:     conn, listener: l, source: source, draining: make(chan struct{}),
 	}
-	c.abort = func() { go c.end(encrypted.DoQExcessiveLoad) } // it waits until the connection has ended
+	c.abort = func() { go c.end(l.codes.excessiveLoad) } // it waits until the connection has ended
 	c.drain = func(e ending) {
 		time.AfterFunc(streamDrain, c.stopAccepting)
-		time.AfterFunc(time.Until(e.at), func() { c.end(encrypted.DoQNoError) })
+		time.AfterFunc(time.Until(e.at), func() { c.end(l.codes.noError) })
 	}
 	c.idle = time.AfterFunc(time.Hour, c.endIfIdle) // until it is reset
 	c.touch()
+	conn.Context().Value(handshakeKey{}).(*handshake).conn = c // beginHandshake sets it
 	return c
 }
 
@@ -235,7 +244,7 @@ func (c *quicConn) endIfIdle() {
 	switch {
 	case c.Context().Err() != nil:
 	case idle >= limit:
-		c.end(encrypted.DoQNoError)
+		c.end(c.listener.codes.noError)
 	default:
 		c.idle.Reset(limit - idle)
 	}

@@ -105,6 +105,7 @@ func (s *Server) Bind(cfg *config.Server) error {
 	}
 	stop(without(s.listeners, listeners))
 	s.listeners, s.listening = listeners, true
+	advertiseHTTP3(listeners)
 	s.bypass.use(listeners)
 	s.fragmentLocked(answer.UdpSize(cfg))
 	return nil
@@ -140,7 +141,7 @@ func (s *Server) addrsOf(use handover.Use) []netip.AddrPort {
 // EncryptedAddrs returns the bound addresses of each encrypted transport.
 func (s *Server) EncryptedAddrs() map[answer.Transport][]netip.AddrPort {
 	all := map[answer.Transport][]netip.AddrPort{}
-	for use, transport := range map[handover.Use]answer.Transport{handover.TLS: answer.DoT, handover.QUIC: answer.DoQ, handover.HTTPS: answer.DoH} {
+	for use, transport := range map[handover.Use]answer.Transport{handover.TLS: answer.DoT, handover.QUIC: answer.DoQ, handover.HTTPS: answer.DoH, handover.HTTP3: answer.DoH3} {
 		if addrs := s.addrsOf(use); len(addrs) > 0 {
 			all[transport] = addrs
 		}
@@ -228,6 +229,7 @@ func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err 
 		}
 		gone = without(s.listeners, listeners)
 		s.listeners = listeners
+		advertiseHTTP3(listeners)
 	}
 	s.bypass.use(s.listeners)
 	waitUnused := s.Replace(snapshot)
@@ -277,6 +279,9 @@ func endpoints(cfg *config.Server) (all []endpoint) {
 	}
 	for _, a := range cfg.HTTPS.Addresses {
 		all = append(all, endpoint{handover.HTTPS, a})
+		if cfg.HTTPS.HTTP3 {
+			all = append(all, endpoint{handover.HTTP3, a})
+		}
 	}
 	return all
 }
