@@ -39,18 +39,19 @@ type Options struct {
 // Serve are called once each, in this order.
 type Server struct {
 	*answer.Engine
-	options        Options
-	built          time.Time
-	cores          int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
-	tcpSlots       *tcpSlots
-	handshakeSlots *tcpSlots // fewer than processors
-	tls            *encrypted.TLS
-	tcpBuffers     tcpBuffers
-	postponed      chan *postponed // UDP queries that wait for signatures
-	serving        chan struct{}   // closed when all sockets are read
-	hot            *hotQueries
-	transfers      chan struct{} // one element for each transfer being sent
-	bypass         *bypass
+	options         Options
+	built           time.Time
+	cores           int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
+	tcpSlots        *tcpSlots
+	handshakeSlots  *tcpSlots // fewer than processors
+	handshakeShares *shares   // of handshakeSlots
+	tls             *encrypted.TLS
+	tcpBuffers      tcpBuffers
+	postponed       chan *postponed // UDP queries that wait for signatures
+	serving         chan struct{}   // closed when all sockets are read
+	hot             *hotQueries
+	transfers       chan struct{} // one element for each transfer being sent
+	bypass          *bypass
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -77,7 +78,7 @@ func NewEmpty(o Options) *Server {
 	}
 	cores := runtime.GOMAXPROCS(0)
 	s := &Server{
-		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)),
+		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)), handshakeShares: newShares(max(1, cores/2)),
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
 		transfers: make(chan struct{}, maxTransfers),

@@ -2,6 +2,8 @@ package server
 
 import (
 	"crypto/tls"
+	"net"
+	"net/netip"
 	"time"
 
 	"meridian/certs"
@@ -46,10 +48,23 @@ func (s *Server) material() *certs.Material {
 	return nil
 }
 
-// inHandshakeSlot runs the costly part of a handshake. As with answers to TCP, few run at the same time, and the network
-// is polled before each: UDP does not wait for handshakes.
-func (s *Server) inHandshakeSlot(work func()) {
+// inHandshakeSlot runs the costly part of the handshake of a client. As with answers to TCP, few run at the same time,
+// and the network is polled before each: UDP does not wait for handshakes. Clients take turns.
+func (s *Server) inHandshakeSlot(client net.Addr, work func()) {
+	s.handshakeShares.acquire(handshakeClient(client))
+	defer s.handshakeShares.release()
 	s.handshakeSlots.acquire(true)
 	defer s.handshakeSlots.release()
 	work()
+}
+
+// handshakeClient returns the client of a connection, see clientNetwork. Connections without an IP address are one client.
+func handshakeClient(a net.Addr) netip.Addr {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return clientNetwork(a.AddrPort().Addr().Unmap().WithZone(""))
+	case *net.UDPAddr:
+		return clientOf(a)
+	}
+	return netip.Addr{}
 }

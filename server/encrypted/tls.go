@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 
 	"meridian/certs"
@@ -17,12 +18,15 @@ import (
 // TLS makes the TLS settings of connections from the certificates in use. It is safe for concurrent use.
 type TLS struct {
 	current func() *certs.Material // nil: there is none
-	gate    func(work func())
+	gate    Gate
 }
 
-// NewTLS returns settings with the certificates that current returns at each handshake. gate runs the costly part of a
-// handshake, so that handshakes do not take all processors.
-func NewTLS(current func() *certs.Material, gate func(work func())) *TLS {
+// Gate runs the costly part of the handshake of a client, so that handshakes do not take all processors, nor those of one
+// client all that handshakes have.
+type Gate func(client net.Addr, work func())
+
+// NewTLS returns settings with the certificates that current returns at each handshake.
+func NewTLS(current func() *certs.Material, gate Gate) *TLS {
 	return &TLS{current: current, gate: gate}
 }
 
@@ -60,27 +64,39 @@ func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
 // configOf returns the settings for a material.
 func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string) *tls.Config {
 	c := &tls.Config{
-		MinVersion: minVersion, NextProtos: protocols, Certificates: make([]tls.Certificate, len(m.Certificates)),
+		MinVersion: minVersion, NextProtos: protocols,
 		DynamicRecordSizingDisabled: true, // answers are small, and written together
-	}
-	for i, cert := range m.Certificates {
-		if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
-			cert.PrivateKey = gatedSigner{signer, t.gate}
-		}
-		c.Certificates[i] = cert
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			cert := *choose(m.Certificates, hello)
+			if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
+				cert.PrivateKey = gatedSigner{signer, hello.Conn.RemoteAddr(), t.gate}
+			}
+			return &cert, nil
+		},
 	}
 	c.SetSessionTicketKeys(m.TicketKeys)
 	return c
 }
 
+// choose returns the first certificate that suits a client, or the first one of all.
+func choose(all []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
+	for i := range all {
+		if hello.SupportsCertificate(&all[i]) == nil {
+			return &all[i]
+		}
+	}
+	return &all[0]
+}
+
 // gatedSigner is a private key that is used through a gate: the signature is most of the work of a handshake.
 type gatedSigner struct {
 	crypto.Signer
-	gate func(work func())
+	client net.Addr
+	gate   Gate
 }
 
 // Sign is part of crypto.Signer.
 func (s gatedSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
-	s.gate(func() { signature, err = s.Signer.Sign(random, digest, opts) })
+	s.gate(s.client, func() { signature, err = s.Signer.Sign(random, digest, opts) })
 	return signature, err
 }

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"meridian/counterpart"
+	"meridian/server/answer"
+)
+
+// TestSharesServeClientsInTurn lets one client wait with many tasks before others come.
+func TestSharesServeClientsInTurn(t *testing.T) {
+	s := newShares(2)
+	many, few, one := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::")
+	type task struct {
+		client netip.Addr
+		slot   <-chan struct{}
+	}
+	var waiting []task
+	for _, client := range []netip.Addr{many, many, many, many, many, few, few, one} {
+		if slot := s.queue(client); slot != nil {
+			waiting = append(waiting, task{client, slot})
+		}
+	}
+	if len(waiting) != 6 {
+		t.Fatalf("%d tasks wait for 2 slots, want 6 of 8", len(waiting))
+	}
+	var served []netip.Addr
+	for range 6 {
+		s.release()
+		i := slices.IndexFunc(waiting, func(w task) bool {
+			select {
+			case <-w.slot:
+				return true
+			default:
+				return false
+			}
+		})
+		if i < 0 {
+			t.Fatalf("after %v: a released slot goes to no task", served)
+		}
+		served = append(served, waiting[i].client)
+		waiting = slices.Delete(waiting, i, i+1)
+	}
+	if want := []netip.Addr{many, few, one, many, few, many}; !slices.Equal(served, want) {
+		t.Errorf("served %v, want %v", served, want)
+	}
+	s.release()
+	s.release()
+	if s.free != 2 || len(s.waiting) != 0 || len(s.order) != 0 {
+		t.Errorf("after all: %+v", s)
+	}
+}
+
+// TestHandshakesTakeTurns connects while another client has all slots of handshakes.
+func TestHandshakesTakeTurns(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.ListenQUIC = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	s, at := serveTLS(t, snapshot)
+	quicAt := s.EncryptedAddrs()[answer.DoQ][0]
+	config := &tls.Config{RootCAs: roots, ServerName: "dns.example"}
+	overTCP := dial(t, "tcp", at)
+	client := netip.MustParseAddr("127.0.0.1")
+	for what, connect := range map[string]func() error{
+		"TLS":  func() error { return tls.Client(overTCP, config).Handshake() },
+		"QUIC": func() error { _, err := tryQUIC(t, quicAt, config); return err },
+	} {
+		slots := max(1, s.cores/2)
+		for range slots {
+			s.handshakeShares.acquire(netip.MustParseAddr("192.0.2.1"))
+		}
+		done := make(chan error, 1)
+		go func() { done <- connect() }()
+		counterpart.Await(t, func() error {
+			s.handshakeShares.mu.Lock()
+			defer s.handshakeShares.mu.Unlock()
+			if len(s.handshakeShares.waiting[client]) != 1 {
+				return fmt.Errorf("%s: %v wait", what, s.handshakeShares.waiting)
+			}
+			return nil
+		})
+		for range slots {
+			s.handshakeShares.release()
+		}
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
