@@ -86,8 +86,8 @@ type Control struct {
 
 	resolvers resolverStats
 
-	sharing *Sharing                // nil: overrides are not shared; set before the first configuration serves
-	shared  map[string]SharedRecord // by key, what is known of the store; guarded by mu
+	sharing *Sharing      // nil: overrides are not shared; set before the first configuration serves
+	shared  sharedRecords // guarded by mu
 }
 
 // pending is a tree that does not answer yet but is about to.

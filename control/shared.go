@@ -37,6 +37,7 @@ type SharedRecord struct {
 // SavedShared is what a node knows of the store of its cluster.
 type SavedShared struct {
 	Cluster string         `json:"cluster"`
+	Seen    time.Time      `json:"seen,omitzero"` // when the node has last read the store
 	Records []SharedRecord `json:"records"`
 }
 
@@ -50,6 +51,13 @@ type Sharing struct {
 	Confirm func() (confirmed, unconfirmed []string)
 }
 
+// sharedRecords is what Control knows of the store of the cluster. The mutex of Control guards it.
+type sharedRecords struct {
+	records   map[string]SharedRecord // by key
+	seen      time.Time               // when the store was last read
+	connected bool                    // it is read now
+}
+
 // ErrSharedChanged is the error of a change of shared overrides that another node has changed at the same time.
 var ErrSharedChanged = errors.New("another node has changed the overrides at the same time; run it again")
 
@@ -60,7 +68,7 @@ const maxSharedAttempts = 4
 func (c *Control) UseSharing(s *Sharing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sharing, c.shared = s, make(map[string]SharedRecord)
+	c.sharing, c.shared.records = s, make(map[string]SharedRecord)
 }
 
 // isSharedChange reports whether a change is one of shared overrides.
@@ -108,6 +116,9 @@ func (c *Control) writeShared(before, after overrides, by string) ([]SharedRecor
 	if len(records) == 0 {
 		return nil, nil
 	}
+	if err := c.checkSharedRoom(records); err != nil {
+		return nil, err
+	}
 	switch err := c.sharing.Write(records); {
 	case err == nil:
 		return records, nil
@@ -139,10 +150,10 @@ func (c *Control) sharedChanges(before, after overrides, by string) (records []S
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was, is := before.shared(), after.shared()
+	was, is, now := before.shared(), after.shared(), time.Now().Round(0)
 	record := func(s *Override, removed bool) {
 		r := SharedRecord{
-			Key: s.Shared.Key, Revision: c.shared[s.Shared.Key].Revision + 1, Changed: time.Now().Round(0), By: by, Node: c.sharing.Node,
+			Key: s.Shared.Key, Revision: c.shared.nextRevision(s.Shared.Key, now), Changed: now, By: by, Node: c.sharing.Node,
 			Removed: removed, Override: *s,
 		}
 		r.Override.Shared, r.Override.Unknown, r.Override.Error = nil, false, ""
@@ -176,12 +187,12 @@ func (o overrides) shared() map[string]*Override {
 // recordLocked makes records that were written known. It returns false if one is known already, or a later one.
 func (c *Control) recordLocked(records []SharedRecord) bool {
 	for _, r := range records {
-		if c.shared[r.Key].Revision >= r.Revision {
+		if c.shared.records[r.Key].Revision >= r.Revision {
 			return false
 		}
 	}
 	for _, r := range records {
-		c.shared[r.Key] = r
+		c.shared.records[r.Key], c.shared.seen = r, time.Now()
 	}
 	return true
 }
@@ -207,25 +218,33 @@ func (r *SharedRecord) Validate() error {
 func (c *Control) ApplyShared(records []SharedRecord, complete bool) (lost []SharedRecord) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := c.currentView()
-	next, changed, stored := at.overrides, false, make(map[string]uint64, len(records))
+	at, now, stored := c.currentView(), time.Now(), revisionsOf(records)
+	next, changed := at.overrides, false
+	if complete {
+		next, changed = c.forgetOldLocked(next, stored, now)
+	}
+	ignored := 0
 	for i := range records {
 		r := &records[i]
-		stored[r.Key] = r.Revision
-		_, known := c.shared[r.Key]
-		if r.Revision <= c.shared[r.Key].Revision || !known && len(c.shared) >= maxOverrides {
-			continue
+		known, isKnown := c.shared.records[r.Key]
+		switch {
+		case r.Revision <= known.Revision:
+		case !isKnown && len(c.shared.records) >= 2*maxOverrides: // writers stop at maxOverrides
+			ignored++
+		default:
+			c.shared.records[r.Key] = *r
+			next, changed = c.applyRecord(next, r, at, now), true
 		}
-		c.shared[r.Key] = *r
-		next, changed = c.applyRecord(next, r, at, time.Now()), true
+	}
+	if ignored > 0 {
+		c.log.Error("shared overrides ignored: etcd has too many", "ignored", ignored, "limit", 2*maxOverrides)
 	}
 	if changed {
 		c.overrideLocked(next)
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.shared)) {
-		if complete && stored[key] < c.shared[key].Revision {
-			lost = append(lost, c.shared[key])
-		}
+	c.shared.seen, c.shared.connected = now, true
+	if complete {
+		lost = c.shared.missing(stored)
 	}
 	return lost
 }
@@ -260,21 +279,22 @@ func (c *Control) SaveShared() SavedShared {
 	if c.sharing == nil {
 		return SavedShared{}
 	}
-	s := SavedShared{Cluster: c.sharing.Cluster}
-	for _, key := range slices.Sorted(maps.Keys(c.shared)) {
-		s.Records = append(s.Records, c.shared[key])
+	s := SavedShared{Cluster: c.sharing.Cluster, Seen: c.shared.lastSeen(time.Now())}
+	for _, key := range slices.Sorted(maps.Keys(c.shared.records)) {
+		s.Records = append(s.Records, c.shared.records[key])
 	}
 	return s
 }
 
 // restoreShared returns what was known of the store of this cluster. Shared overrides of another cluster become those of
 // this node only.
-func (c *Control) restoreShared(saved *Restored) map[string]SharedRecord {
-	known := make(map[string]SharedRecord)
+func (c *Control) restoreShared(saved *Restored) sharedRecords {
+	known := sharedRecords{records: make(map[string]SharedRecord)}
 	same := c.sharing != nil && c.sharing.Cluster == saved.Shared.Cluster
 	if same {
+		known.seen = saved.Shared.Seen
 		for _, r := range saved.Shared.Records {
-			known[r.Key] = r
+			known.records[r.Key] = r
 		}
 	}
 	saved.Overrides = slices.Clone(saved.Overrides)

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,16 +47,26 @@ type sharedOverrides struct {
 	revision  int64      // of etcd, as of which the records are known; 0: etcd cannot be read
 	written   int64      // the last write of this process
 	applied   map[string]int64
-	confirmed int64 // this node has published that it has applied the records up to it
+	confirmed int64                   // this node has published that it has applied the records up to it
+	stored    map[string]storedRecord // what etcd has, by key of the record
 	lost      []control.SharedRecord
 	updated   chan struct{} // closed when one of these changes
 }
+
+// storedRecord is a record that etcd has.
+type storedRecord struct {
+	revision uint64 // of the record
+	modified int64  // the revision of etcd
+}
+
+// unreadable is the revision of a record that this node cannot read, such as one of a newer version: it is not replaced.
+const unreadable = math.MaxUint64
 
 // shareOverrides makes the overrides of the node shared, before the saved state is restored. It runs with the node.
 func (l *instance) shareOverrides(cluster string) {
 	s := &sharedOverrides{
 		node: l.member.Name, control: l.control, log: l.Logger, changed: make(chan struct{}, 1),
-		applied: make(map[string]int64), updated: make(chan struct{}),
+		applied: make(map[string]int64), stored: make(map[string]storedRecord), updated: make(chan struct{}),
 	}
 	s.nodes = func() (fresh []string) {
 		for _, v := range l.member.Status().Vantages {
@@ -70,36 +83,77 @@ func (l *instance) shareOverrides(cluster string) {
 
 // receive applies what etcd has.
 func (s *sharedOverrides) receive(u etcd.TableUpdate) {
-	var records []control.SharedRecord
-	applied := make(map[string]int64)
-	for _, e := range u.Entries {
+	if !u.Connected {
+		s.control.SharedLost()
+		s.note(u, received{}, nil)
+		return
+	}
+	r := s.read(u.Entries)
+	s.keep(&r, u.Complete)
+	var lost []control.SharedRecord
+	if len(r.records) > 0 || u.Complete {
+		lost = s.control.ApplyShared(r.records, u.Complete)
+	}
+	if len(r.deleted) > 0 {
+		s.control.SharedRemoved(r.deleted)
+	}
+	s.note(u, r, lost)
+}
+
+// received is what entries of the table say.
+type received struct {
+	records []control.SharedRecord
+	stored  map[string]storedRecord
+	deleted []string // keys of records
+	applied map[string]int64
+}
+
+// read reads entries.
+func (s *sharedOverrides) read(entries []etcd.Entry) received {
+	r := received{stored: make(map[string]storedRecord), applied: make(map[string]int64)}
+	for _, e := range entries {
 		if node, ok := strings.CutPrefix(e.Key, overrideApplied); ok {
-			applied[node], _ = strconv.ParseInt(string(e.Value), 10, 64)
+			r.applied[node], _ = strconv.ParseInt(string(e.Value), 10, 64)
 			continue
 		}
-		r, err := decodeRecord(e)
+		key := strings.TrimPrefix(e.Key, overrideRecords)
+		if e.Deleted {
+			r.deleted = append(r.deleted, key)
+			continue
+		}
+		record, err := decodeRecord(e)
 		if err != nil {
 			s.log.Warn("shared override ignored", "key", e.Key, "error", err)
+			r.stored[key] = storedRecord{unreadable, e.Revision}
 			continue
 		}
-		records = append(records, r)
+		r.records = append(r.records, record)
+		r.stored[key] = storedRecord{record.Revision, e.Revision}
 	}
-	var lost []control.SharedRecord
-	if u.Connected && (len(records) > 0 || u.Complete) {
-		lost = s.control.ApplyShared(records, u.Complete)
+	return r
+}
+
+// keep notes what etcd has.
+func (s *sharedOverrides) keep(r *received, complete bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if complete {
+		s.stored = r.stored
+		return
 	}
-	s.note(u, len(records) > 0 || u.Complete, applied, lost)
+	maps.Copy(s.stored, r.stored)
+	for _, key := range r.deleted {
+		delete(s.stored, key)
+	}
 }
 
 // note records what was received. Records that were applied are confirmed.
-func (s *sharedOverrides) note(u etcd.TableUpdate, records bool, applied map[string]int64, lost []control.SharedRecord) {
+func (s *sharedOverrides) note(u etcd.TableUpdate, r received, lost []control.SharedRecord) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision = u.Revision
-	for node, revision := range applied {
-		s.applied[node] = revision
-	}
-	if records && u.Connected {
+	maps.Copy(s.applied, r.applied)
+	if u.Connected && (len(r.records) > 0 || u.Complete) {
 		s.applied[s.node] = u.Revision
 	}
 	if u.Complete {
@@ -201,12 +255,19 @@ func (s *sharedOverrides) await(most time.Duration, condition func() bool) {
 	}
 }
 
-// run writes what is to be written until ctx ends: which records this node has applied, and those that etcd has lost.
+// run writes what is to be written until ctx ends: which records this node has applied, and those that etcd has lost. Once an
+// hour it removes what ended long ago.
 func (s *sharedOverrides) run(ctx context.Context) {
+	compact := time.NewTimer(time.Minute + rand.N(compactInterval)) // not all nodes at once
+	defer compact.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-compact.C:
+			compact.Reset(compactInterval)
+			s.compact(ctx, time.Now())
+			continue
 		case <-s.changed:
 		}
 		s.mu.Lock()
@@ -219,6 +280,30 @@ func (s *sharedOverrides) run(ctx context.Context) {
 		s.mu.Unlock()
 		if !s.store(ctx, applied, lost) {
 			s.again(ctx, lost)
+		}
+	}
+}
+
+// compactInterval is how often a node removes the records of overrides that ended long ago.
+const compactInterval = time.Hour
+
+// compact removes the records of overrides that ended long ago from etcd, unless they have changed.
+func (s *sharedOverrides) compact(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
+	defer cancel()
+	var entries []etcd.Entry
+	ended := s.control.EndedShared(now)
+	s.mu.Lock()
+	for key, revision := range ended {
+		if stored, ok := s.stored[key]; ok && stored.revision == revision {
+			entries = append(entries, etcd.Entry{Key: overrideRecords + key, Revision: stored.modified})
+		}
+	}
+	s.mu.Unlock()
+	for part := range slices.Chunk(entries, maxOperations) {
+		if err := s.table.DeleteIfSame(ctx, part); err != nil && !errors.Is(err, etcd.ErrChanged) {
+			s.log.Warn("records of ended shared overrides cannot be removed from etcd; tried again in an hour", "error", err)
+			return
 		}
 	}
 }
@@ -249,17 +334,40 @@ func (s *sharedOverrides) wake() {
 func (s *sharedOverrides) store(ctx context.Context, applied int64, lost []control.SharedRecord) bool {
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
-	entries := append(encodeRecords(lost), etcd.Entry{Key: overrideApplied + s.node, Value: strconv.AppendInt(nil, applied, 10)})
-	if len(lost) > 0 {
-		s.log.Warn("etcd lacks shared overrides that this node knows; they are written again", "overrides", len(lost))
+	err := s.restore(ctx, lost)
+	if err == nil {
+		err = s.table.Put(ctx, etcd.Entry{Key: overrideApplied + s.node, Value: strconv.AppendInt(nil, applied, 10)})
 	}
-	for part := range slices.Chunk(entries, maxOperations) {
-		if err := s.table.Put(ctx, part...); err != nil {
-			s.log.Warn("shared overrides cannot be written to etcd", "error", err)
-			return false
+	if err != nil && !errors.Is(err, etcd.ErrChanged) { // another node was faster: look again at what is missing
+		s.log.Warn("shared overrides cannot be written to etcd", "error", err)
+	}
+	return err == nil
+}
+
+// restore writes records that etcd has lost. Another node may have written the same ones, or later ones, at the same time:
+// a record replaces only what this node knows that etcd has, and only an earlier one.
+func (s *sharedOverrides) restore(ctx context.Context, lost []control.SharedRecord) error {
+	entries := encodeRecords(lost)
+	s.mu.Lock()
+	left := entries[:0]
+	for i, e := range entries {
+		stored := s.stored[lost[i].Key]
+		if stored.revision < lost[i].Revision {
+			e.Revision = stored.modified
+			left = append(left, e)
 		}
 	}
-	return true
+	s.mu.Unlock()
+	if len(left) == 0 {
+		return nil
+	}
+	s.log.Warn("etcd lacks shared overrides that this node knows; they are written again", "overrides", len(left))
+	for part := range slices.Chunk(left, maxOperations) {
+		if err := s.table.PutIfSame(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxOperations is the number of keys in a transaction; etcd allows 128.

@@ -168,7 +168,7 @@ func TestTableWritesUnlessChanged(t *testing.T) {
 		}
 	}
 	table := here.Table("overrides", nil)
-	if err := table.Put(t.Context(), Entry{"applied/ams1", []byte("1")}); err != nil {
+	if err := table.Put(t.Context(), Entry{Key: "applied/ams1", Value: []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
 	watch(t, there)
@@ -176,7 +176,7 @@ func TestTableWritesUnlessChanged(t *testing.T) {
 	if len(all.Entries) != 1 || all.Entries[0].Key != "applied/ams1" || !all.Connected {
 		t.Errorf("stored: %+v", all)
 	}
-	first, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{"records/web", []byte("drained")}})
+	first, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{Key: "records/web", Value: []byte("drained")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,13 +184,13 @@ func TestTableWritesUnlessChanged(t *testing.T) {
 	if live.Complete || live.Entries[0].Key != "records/web" || string(live.Entries[0].Value) != "drained" || live.Revision < first {
 		t.Errorf("written: %+v, at revision %d", live, first)
 	}
-	if _, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{"records/api", []byte("drained")}}); !errors.Is(err, ErrChanged) {
+	if _, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{Key: "records/api", Value: []byte("drained")}}); !errors.Is(err, ErrChanged) {
 		t.Errorf("a write after another one: %v, want ErrChanged", err)
 	}
-	if err := table.Put(t.Context(), Entry{"applied/ams1", []byte("2")}); err != nil { // not below the guard
+	if err := table.Put(t.Context(), Entry{Key: "applied/ams1", Value: []byte("2")}); err != nil { // not below the guard
 		t.Fatal(err)
 	}
-	if _, err := table.PutIfUnchanged(t.Context(), "records/", first, []Entry{{"records/api", []byte("drained")}}); err != nil {
+	if _, err := table.PutIfUnchanged(t.Context(), "records/", first, []Entry{{Key: "records/api", Value: []byte("drained")}}); err != nil {
 		t.Error(err)
 	}
 	stop()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -18,8 +19,10 @@ type Table struct {
 
 // Entry is a key of a table with its value.
 type Entry struct {
-	Key   string // below the table
-	Value []byte
+	Key      string // below the table
+	Value    []byte
+	Revision int64 // of etcd, of the last change of the key; 0: the table does not have it
+	Deleted  bool  // the key was deleted at Revision
 }
 
 // TableUpdate is what a table has received. The zero value says that etcd cannot be read.
@@ -53,12 +56,41 @@ func (t *Table) PutIfUnchanged(ctx context.Context, guard string, since int64, e
 	return t.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(t.prefix+guard), "<", since+1).WithPrefix()}, entries)
 }
 
-func (t *Table) commit(ctx context.Context, unless []clientv3.Cmp, entries []Entry) (revision int64, err error) {
+// PutIfSame writes entries in one transaction, if each key still has its Revision; else the error is ErrChanged.
+func (t *Table) PutIfSame(ctx context.Context, entries []Entry) error {
+	_, err := t.commit(ctx, t.same(entries), entries)
+	return err
+}
+
+// DeleteIfSame deletes the keys of entries in one transaction, if each still has its Revision; else the error is ErrChanged.
+func (t *Table) DeleteIfSame(ctx context.Context, entries []Entry) error {
+	deletes := make([]clientv3.Op, len(entries))
+	for i, e := range entries {
+		deletes[i] = clientv3.OpDelete(t.prefix + e.Key)
+	}
+	_, err := t.do(ctx, t.same(entries), deletes)
+	return err
+}
+
+// same returns the conditions that each key still has its Revision.
+func (t *Table) same(entries []Entry) []clientv3.Cmp {
+	all := make([]clientv3.Cmp, len(entries))
+	for i, e := range entries {
+		all[i] = clientv3.Compare(clientv3.ModRevision(t.prefix+e.Key), "=", e.Revision)
+	}
+	return all
+}
+
+func (t *Table) commit(ctx context.Context, conditions []clientv3.Cmp, entries []Entry) (revision int64, err error) {
 	puts := make([]clientv3.Op, len(entries))
 	for i, e := range entries {
 		puts[i] = clientv3.OpPut(t.prefix+e.Key, string(e.Value))
 	}
-	r, err := t.store.client.Txn(ctx).If(unless...).Then(puts...).Commit()
+	return t.do(ctx, conditions, puts)
+}
+
+func (t *Table) do(ctx context.Context, conditions []clientv3.Cmp, ops []clientv3.Op) (revision int64, err error) {
+	r, err := t.store.client.Txn(ctx).If(conditions...).Then(ops...).Commit()
 	switch {
 	case err != nil:
 		return 0, explainWrite(err)
@@ -85,10 +117,10 @@ func (s *Store) watchTables(ctx context.Context) (<-chan tableResponse, error) {
 		}
 		all := TableUpdate{Complete: true, Revision: stored.Header.Revision, Connected: true}
 		for _, kv := range stored.Kvs {
-			all.Entries = append(all.Entries, Entry{strings.TrimPrefix(string(kv.Key), t.prefix), kv.Value})
+			all.Entries = append(all.Entries, t.entry(kv))
 		}
 		t.receive(all)
-		changes := s.client.Watch(ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1), clientv3.WithFilterDelete())
+		changes := s.client.Watch(ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1))
 		go t.forward(ctx, changes, responses)
 	}
 	return responses, nil
@@ -112,7 +144,13 @@ func (t *Table) forward(ctx context.Context, changes clientv3.WatchChan, respons
 func (t *Table) update(r clientv3.WatchResponse) TableUpdate {
 	u := TableUpdate{Revision: r.Header.Revision, Connected: true}
 	for _, e := range r.Events {
-		u.Entries = append(u.Entries, Entry{strings.TrimPrefix(string(e.Kv.Key), t.prefix), e.Kv.Value})
+		entry := t.entry(e.Kv)
+		entry.Deleted = e.Type == clientv3.EventTypeDelete
+		u.Entries = append(u.Entries, entry)
 	}
 	return u
+}
+
+func (t *Table) entry(kv *mvccpb.KeyValue) Entry {
+	return Entry{Key: strings.TrimPrefix(string(kv.Key), t.prefix), Value: kv.Value, Revision: kv.ModRevision}
 }
