@@ -28,6 +28,41 @@ func (c *Config) SharedFile() string {
 	return filepath.Join(c.State, sharedName)
 }
 
+// SharedSums returns the path of the file with the hashes of the texts that this program has written to a shared configuration,
+// one a line.
+func SharedSums(file string) string { return file + ".sum" }
+
+// SharedSum returns the hash of a text in SharedSums.
+func SharedSum(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// VerifyShared returns an error if the shared configuration of a node was changed by another program. Without hashes, an
+// earlier version has written it.
+func VerifyShared(file string) error {
+	sums, err := os.ReadFile(SharedSums(file))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	switch {
+	case os.IsNotExist(err):
+		return nil
+	case err != nil:
+		return Join([]Error{{File: file, What: "the shared configuration cannot be verified: " + err.Error()}})
+	case !slices.Contains(strings.Fields(string(sums)), SharedSum(text)):
+		return Join([]Error{{
+			File: file, What: "it was changed by hand; it is the copy of what the cluster serves, not an input",
+			Hint: "meridian config push brings a change to all nodes, and replaces it; at a start without a copy, delete it: the node fetches what the cluster serves",
+		}})
+	}
+	return nil
+}
+
 // loadShared loads files with the shared configuration, if cfg, which has them only, uses one.
 func loadShared(cfg *Config, name string, files []string) (shared *Config, warnings []Error, err error) {
 	file := cfg.SharedFile()
@@ -47,6 +82,9 @@ func loadShared(cfg *Config, name string, files []string) (shared *Config, warni
 	}
 	if _, err := os.Stat(file); os.IsNotExist(err) {
 		return nil, nil, nil // the first start: it is in etcd
+	}
+	if err := VerifyShared(file); err != nil {
+		return nil, nil, err
 	}
 	return loadFiles(name+", "+file, append(slices.Clone(files), file))
 }

@@ -38,6 +38,15 @@ func TestSharedConfigurationIsLoadedWithTheNode(t *testing.T) {
 	if cfg, _, err = Load(file); err != nil || len(cfg.Zones) != 1 || strings.Join(cfg.Files(), " ") != file+" "+shared {
 		t.Fatalf("with one: %v", err)
 	}
+	write(SharedSums(shared), SharedSum([]byte("before"))+"\n"+SharedSum([]byte(sharedSections))+"\n")
+	if cfg, _, err = Load(file); err != nil || len(cfg.Zones) != 1 {
+		t.Fatalf("with its hash: %v", err)
+	}
+	write(shared, sharedSections+"# edited\n")
+	if _, _, err = Load(file); err == nil || !strings.Contains(err.Error(), shared+": it was changed by hand; it is the copy of what the cluster serves, not an input; meridian config push") {
+		t.Errorf("an edited one: %v", err)
+	}
+	write(SharedSums(shared), SharedSum([]byte("zones: {x: 1}\n")))
 	write(shared, "zones: {x: 1}\n")
 	if _, _, err = Load(file); err == nil || !strings.Contains(err.Error(), shared+":1:") {
 		t.Errorf("an invalid one: %v", err)

@@ -196,6 +196,7 @@ func (l *instance) run(ctx context.Context) error {
 		return &BindError{err}
 	}
 	l.useServices(beside)
+	l.sealShared()
 	l.recordGeneration("start")
 	l.noteDigest()
 	l.notifier.Use(sinks(g.Snapshot.Config))

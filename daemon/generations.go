@@ -121,13 +121,13 @@ func removeNew(before, now []config.Document) (err error) {
 // writeDocuments replaces the files whose text differs. It makes no file but the shared configuration of a cluster.
 func writeDocuments(documents []config.Document, shared string) error {
 	for _, d := range documents {
-		path, err := filepath.EvalSymlinks(d.File)
-		if errors.Is(err, os.ErrNotExist) && d.File == shared {
-			if err := generations.ReplaceFile(d.File, d.Text, 0o600); err != nil {
+		if d.File == shared {
+			if err := writeShared(d.File, d.Text); err != nil {
 				return fmt.Errorf("configuration file cannot be written: %w", err)
 			}
 			continue
 		}
+		path, err := filepath.EvalSymlinks(d.File)
 		var info os.FileInfo
 		if err == nil {
 			info, err = os.Stat(path)

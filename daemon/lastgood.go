@@ -230,6 +230,7 @@ func absolute(paths []string) []string {
 //	cannot be bound    any     any       the error
 //	valid              any     any       the configuration serves
 func (l *instance) loadFirst() (*snapshot.Snapshot, error) {
+	l.healFirst()
 	snapshot, err := l.Load(l.bindAndBuild)
 	bind := (*BindError)(nil)
 	switch {

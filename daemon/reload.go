@@ -56,6 +56,7 @@ func (l *instance) handleReload(ctx context.Context, request control.ReloadReque
 // reload replaces what serves by what the configuration says now. All steps that can fail come
 // first, while the old generation serves; an error undoes those before it.
 func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (err error) {
+	l.healShared(l.served().Config.SharedFile())
 	begun := time.Now()
 	defer l.collecting.use()()
 	var undo undoList
@@ -94,6 +95,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	l.useServices(services)
 	l.warnOfClusterChange(loaded.Config)
 	l.keepSockets()
+	l.sealShared()
 	l.recordGeneration("reload")
 	l.noteDigest()
 	l.notifier.Use(sinks(loaded.Config))

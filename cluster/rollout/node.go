@@ -166,13 +166,15 @@ func (n *Node) look(ctx context.Context) (t Target, revision int64, err error) {
 // follow makes the generation of the target serve, and returns the acknowledgement.
 func (n *Node) follow(ctx context.Context, t *Target) (Ack, error) {
 	wanted := t.Of(n.Name)
-	if wanted == 0 || wanted == n.served.Number {
+	hash := t.hashOf(wanted)
+	if wanted == 0 || wanted == n.served.Number && isHash(hash, n.served.Hash) {
 		return n.serving(), nil
 	}
-	if wanted == n.rejected.Generation && time.Since(n.rejectedAt) < retryAfter {
+	rejected := wanted == n.rejected.Generation && isHash(hash, n.rejected.Hash)
+	if rejected && time.Since(n.rejectedAt) < retryAfter {
 		return n.rejected, nil
 	}
-	err := n.change(ctx, wanted)
+	err := n.change(ctx, wanted, hash)
 	var invalid *invalidError
 	var failed *applyError
 	switch {
@@ -180,27 +182,30 @@ func (n *Node) follow(ctx context.Context, t *Target) (Ack, error) {
 		n.rejected = Ack{}
 		return n.serving(), nil
 	case errors.As(err, &failed) || errors.As(err, &invalid):
-		if n.rejected.Generation != wanted {
+		if !rejected {
 			n.Report(slog.LevelError, n.Name, fmt.Sprintf("generation %d of the shared configuration is rejected; generation %d goes on: %v", wanted, n.served.Number, err))
 		}
-		n.rejected, n.rejectedAt = Ack{Generation: wanted, State: Rejected, Why: err.Error(), Digest: n.Digest()}, time.Now()
+		n.rejected, n.rejectedAt = Ack{Generation: wanted, Hash: hash, State: Rejected, Why: err.Error(), Digest: n.Digest()}, time.Now()
 		return n.rejected, nil
 	}
 	return Ack{}, err
 }
 
 func (n *Node) serving() Ack {
-	return Ack{Generation: n.served.Number, State: Serving, Digest: n.Digest()}
+	return Ack{Generation: n.served.Number, Hash: n.served.Hash, State: Serving, Digest: n.Digest()}
 }
 
 // applyError is the reason for a rejection.
 type applyError struct{ error }
 
 // change makes a generation serve. One with the text that serves only has another number.
-func (n *Node) change(ctx context.Context, number uint64) error {
+func (n *Node) change(ctx context.Context, number uint64, hash string) error {
 	m, err := n.manifest(ctx, number)
 	if err != nil {
 		return err
+	}
+	if !isHash(hash, m.Hash) {
+		return &invalidError{fmt.Errorf("generation %d has another text than the target says", number)}
 	}
 	if m.Hash != n.served.Hash {
 		text, err := n.readText(ctx, &m)
@@ -295,7 +300,7 @@ func unlessConflict(err error) error {
 // judgeCanary ends a canary that this node serves, if it is time.
 func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error {
 	c := t.Canary
-	if n.served.Number != c.Generation {
+	if n.served.Number != c.Generation || !isHash(c.Hash, n.served.Hash) {
 		return nil
 	}
 	if why := n.Breach(); why != "" {
@@ -304,13 +309,13 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 	n.mu.Lock()
 	all := !slices.ContainsFunc(c.Nodes, func(name string) bool {
 		a := n.acks[name]
-		return a.State != Serving || a.Generation != c.Generation
+		return a.State != Serving || a.Generation != c.Generation || !isHash(a.Hash, c.Hash)
 	})
 	n.mu.Unlock()
 	if !all || time.Since(n.servedAt) < c.For {
 		return nil
 	}
-	next := Target{Generation: c.Generation, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
+	next := Target{Generation: c.Generation, Hash: c.Hash, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
 		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was on the canary for %v; all nodes serve it now", c.Generation, c.For))
@@ -353,7 +358,8 @@ func (n *Node) differing(fresh []string, own string) (names []string) {
 		a, ok := n.acks[name]
 		same := a.Digest == own
 		if n.Shared {
-			same = a.State == Serving && a.Generation == n.target.Of(name)
+			of := n.target.Of(name)
+			same = a.State == Serving && a.Generation == of && isHash(a.Hash, n.target.hashOf(of))
 		}
 		if name != n.Name && ok && !same {
 			names = append(names, name)
@@ -441,7 +447,7 @@ func (n *Node) acksOf(number uint64) (acks []NodeAck, done bool) {
 	}
 	done = true
 	for _, a := range s.Acks {
-		if a.Generation == number {
+		if a.Generation == number && isHash(a.Hash, s.Target.hashOf(number)) {
 			acks = append(acks, a)
 		}
 	}

@@ -52,12 +52,13 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 	if err != nil {
 		return Manifest{}, err
 	}
-	m.Number, m.Time, m.Node = target.Latest+1, time.Now().UTC(), n.Name
+	m.Number, m.Time, m.Node = max(target.Latest, n.Generation())+1, time.Now().UTC(), n.Name
 	next := Target{
-		Generation: target.Generation, Previous: target.Previous, Latest: m.Number, Owner: m.Owner, Reason: m.Reason,
-		Canary: &Canary{m.Number, r.Canary, r.For}, Since: target.Since, TakenBack: target.TakenBack,
+		Generation: target.Generation, Hash: target.Hash, Previous: target.Previous, Latest: m.Number, Owner: m.Owner, Reason: m.Reason,
+		Canary: &Canary{m.Number, r.Canary, r.For, m.Hash}, Since: target.Since, TakenBack: target.TakenBack,
 	}
 	if len(r.Canary) == 0 {
+		next.Hash = m.Hash
 		next.Generation, next.Previous, next.Canary, next.Since, next.TakenBack = m.Number, target.Generation, nil, m.Time, r.takesBack
 	}
 	if err := n.swap(ctx, &next, revision, &m); err != nil {

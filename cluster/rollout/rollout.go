@@ -32,10 +32,11 @@ const (
 
 // Target says which generation the nodes serve.
 type Target struct {
-	Seq        uint64    `json:"seq"`        // grows with each change
-	Generation uint64    `json:"generation"` // 0: none yet
-	Previous   uint64    `json:"previous"`   // that the nodes served before; 0: none
-	Latest     uint64    `json:"latest"`     // the highest number given
+	Seq        uint64    `json:"seq"`            // grows with each change
+	Generation uint64    `json:"generation"`     // 0: none yet
+	Hash       string    `json:"hash,omitempty"` // of its text; empty: an earlier version wrote the target
+	Previous   uint64    `json:"previous"`       // that the nodes served before; 0: none
+	Latest     uint64    `json:"latest"`         // the highest number given
 	Canary     *Canary   `json:"canary,omitempty"`
 	Owner      string    `json:"owner"`
 	Reason     string    `json:"reason,omitempty"`
@@ -49,6 +50,7 @@ type Canary struct {
 	Generation uint64        `json:"generation"`
 	Nodes      []string      `json:"nodes"`
 	For        time.Duration `json:"for"` // then all nodes serve it
+	Hash       string        `json:"hash,omitempty"`
 }
 
 // Of returns the generation that a node serves.
@@ -58,6 +60,21 @@ func (t *Target) Of(node string) uint64 {
 	}
 	return t.Generation
 }
+
+// hashOf returns the hash of a generation that nodes serve; empty: it is not known.
+func (t *Target) hashOf(number uint64) string {
+	switch {
+	case t.Canary != nil && t.Canary.Generation == number:
+		return t.Canary.Hash
+	case t.Generation == number:
+		return t.Hash
+	}
+	return ""
+}
+
+// isHash reports whether the hashes of two generations of one number are of the same text. Numbers begin again in a store that
+// was emptied.
+func isHash(a, b string) bool { return a == b || a == "" || b == "" }
 
 // Manifest describes a generation.
 type Manifest struct {
@@ -84,10 +101,11 @@ const (
 
 // Ack says what a node serves.
 type Ack struct {
-	Generation uint64    `json:"generation"`    // 0: it reads its own file
-	State      string    `json:"state"`         // Serving or Rejected
-	Why        string    `json:"why,omitempty"` // it was rejected
-	Digest     string    `json:"digest"`        // of the configuration that it serves
+	Generation uint64    `json:"generation"`     // 0: it reads its own file
+	Hash       string    `json:"hash,omitempty"` // of the generation; empty: it is not known
+	State      string    `json:"state"`          // Serving or Rejected
+	Why        string    `json:"why,omitempty"`  // it was rejected
+	Digest     string    `json:"digest"`         // of the configuration that it serves
 	Time       time.Time `json:"time"`
 }
 

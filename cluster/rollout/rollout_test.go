@@ -289,6 +289,38 @@ func TestCanaryIsRolledBack(t *testing.T) {
 }
 
 // TestOneOfTwoWritersIsRefused pushes from two nodes that have read the same target.
+// A store that was emptied begins to number again: the first generation in it is another one than that which nodes serve.
+func TestGenerationOfTheSameNumberInAnEmptiedStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes := clusterOf("a", "b", "c")
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { nodes["a"].Run(ctx) })
+		running.Go(func() { nodes["b"].Run(ctx) })
+		push(t, nodes["a"], "one")
+		want(t, nodes, map[string]string{"a": "one", "b": "one"})
+		m.mu.Lock()
+		m.records = map[string]Value{}
+		m.mu.Unlock()
+		time.Sleep(3 * period)
+		first := push(t, nodes["c"], "two") // of a node that knows nothing of the earlier one
+		want(t, nodes, map[string]string{"a": "two", "b": "two"})
+		if second := push(t, nodes["a"], "three"); first.Number != 1 || second.Number != 2 {
+			t.Errorf("generations %d and %d, want 1 and 2", first.Number, second.Number)
+		}
+		m.mu.Lock()
+		m.records = map[string]Value{}
+		m.mu.Unlock()
+		time.Sleep(3 * period)
+		if again := push(t, nodes["b"], "four"); again.Number != 3 {
+			t.Errorf("a node that serves generation 2 gave the number %d, want 3", again.Number)
+		}
+		want(t, nodes, map[string]string{"a": "four", "b": "four"})
+		stop()
+		running.Wait()
+	})
+}
+
 func TestOneOfTwoWritersIsRefused(t *testing.T) {
 	m, nodes := clusterOf("a", "b")
 	target, revision, err := nodes["b"].readTarget(t.Context())

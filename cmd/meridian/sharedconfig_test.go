@@ -174,6 +174,34 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	push(a, exitConfig, "the change then reaches all nodes", sharedText(t, "192.0.2.9", ""), "--file", filepath.Join(a.dir, "state", "shared.yaml"))
 	a.answers(t, "192.0.2.1")
 
+	// what is edited by hand is not an input: a reload and a start restore it
+	edited := filepath.Join(b.dir, "state", "shared.yaml")
+	for _, load := range []func(){
+		func() {
+			if code, out := b.try(t, "reload"); code != exitOK {
+				t.Errorf("reload with an edited shared.yaml: exit %d\n%s", code, out)
+			}
+		},
+		func() { b.stop(); b.start(t) },
+	} {
+		text, err := os.ReadFile(edited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counterpart.Await(t, func() error { // the copy is written in the background
+			if copied, err := os.ReadFile(filepath.Join(b.dir, "state", "last-good.zip")); err != nil || !bytes.Contains(copied, text) {
+				return fmt.Errorf("the last good configuration is not what serves: %w", err)
+			}
+			return nil
+		})
+		writeFile(t, edited, strings.Replace(string(text), "192.0.2.1", "192.0.2.77", 1))
+		load()
+		b.answers(t, "192.0.2.1")
+		if again, err := os.ReadFile(edited); err != nil || string(again) != string(text) {
+			t.Errorf("shared.yaml is not restored: %v\n%s", err, again)
+		}
+	}
+
 	// a node that starts without etcd serves the last generation
 	stopEtcd()
 	b.stop()
