@@ -27,6 +27,8 @@ type ClusterStatus struct {
 	Rejected      map[string]uint64 `json:"rejected,omitempty"` // messages, by reason
 	Nodes         []ClusterNode     `json:"nodes"`
 	Checks        []ClusterCheck    `json:"checks"`
+
+	OverridesError string `json:"overrides_error,omitempty"` // why overrides are not shared, although etcd is ok
 }
 
 // ClusterNode is what this node knows of a node of its cluster.
@@ -88,6 +90,7 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	s := &ClusterStatus{
 		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
+		OverridesError: c.sharingProblem(),
 	}
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n

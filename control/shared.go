@@ -49,6 +49,23 @@ type Sharing struct {
 	Write func([]SharedRecord) error
 	// Confirm waits a short time for the nodes to apply what was written last, and returns those that do, and the others.
 	Confirm func() (confirmed, unconfirmed []string)
+	// Problem returns why the store does not give the overrides, although it can be reached; nil: it does, or it cannot. A nil
+	// function finds none.
+	Problem func() error
+}
+
+// sharingProblem returns why the overrides are not shared, although etcd can be reached; empty: they are, or it cannot.
+func (c *Control) sharingProblem() string {
+	c.mu.Lock()
+	s := c.sharing
+	c.mu.Unlock()
+	if s == nil || s.Problem == nil {
+		return ""
+	}
+	if err := s.Problem(); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // sharedRecords is what Control knows of the store of the cluster. The mutex of Control guards it.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,7 @@ type sharedOverrides struct {
 
 	mu        sync.Mutex // guards the fields below
 	revision  int64      // of etcd, as of which the records are known; 0: etcd cannot be read
+	problem   error      // why etcd does not give them, although it answers; nil: it does
 	written   int64      // the last write of this process
 	applied   map[string]int64
 	confirmed int64                   // this node has published that it has applied the records up to it
@@ -78,7 +80,7 @@ func (l *instance) shareOverrides(cluster string) {
 	}
 	s.table = l.member.store.Table(overrideTable, s.receive)
 	l.member.overrides = s
-	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm})
+	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm, Problem: s.currentProblem})
 }
 
 // receive applies what etcd has.
@@ -151,7 +153,7 @@ func (s *sharedOverrides) keep(r *received, complete bool) {
 func (s *sharedOverrides) note(u etcd.TableUpdate, r received, lost []control.SharedRecord) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.revision = u.Revision
+	s.revision, s.problem = u.Revision, u.Err
 	maps.Copy(s.applied, r.applied)
 	if u.Connected && (len(r.records) > 0 || u.Complete) {
 		s.applied[s.node] = u.Revision
@@ -198,10 +200,10 @@ func encodeRecords(records []control.SharedRecord) []etcd.Entry {
 // write implements control.Sharing.Write.
 func (s *sharedOverrides) write(records []control.SharedRecord) error {
 	s.mu.Lock()
-	since := s.revision
+	since, problem := s.revision, s.problem
 	s.mu.Unlock()
 	if since == 0 {
-		return errors.New("it cannot be read")
+		return cmp.Or(problem, errors.New("it cannot be read"))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), shareTimeout)
 	defer cancel()
@@ -217,6 +219,13 @@ func (s *sharedOverrides) write(records []control.SharedRecord) error {
 	defer s.mu.Unlock()
 	s.written = revision
 	return nil
+}
+
+// currentProblem implements control.Sharing.Problem.
+func (s *sharedOverrides) currentProblem() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
 }
 
 // confirm implements control.Sharing.Confirm.

@@ -101,3 +101,17 @@ func TestLostSharedOverridesReplaceNothingNewer(t *testing.T) {
 		t.Errorf("stored: %v", s.stored)
 	}
 }
+
+// Overrides that this node may not read are reported, and cannot be changed.
+func TestForbiddenSharedOverridesAreReported(t *testing.T) {
+	s := &sharedOverrides{applied: map[string]int64{}, changed: make(chan struct{}, 1), updated: make(chan struct{})}
+	forbidden := errors.New("no right")
+	s.note(etcd.TableUpdate{Err: forbidden}, received{}, nil)
+	if err := s.write(nil); !errors.Is(err, forbidden) || !errors.Is(s.currentProblem(), forbidden) {
+		t.Errorf("a write: %v, problem %v", err, s.currentProblem())
+	}
+	s.note(etcd.TableUpdate{Connected: true, Complete: true, Revision: 5}, received{}, nil)
+	if err := s.currentProblem(); err != nil {
+		t.Errorf("with the right: %v", err)
+	}
+}

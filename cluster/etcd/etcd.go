@@ -46,6 +46,8 @@ type Store struct {
 	base   string // of all keys of the cluster
 	prefix string // of the records of the vantages
 	tables []*Table
+
+	accessRetry time.Duration
 	Options
 }
 
@@ -60,7 +62,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("etcd %s: %w", strings.Join(o.Endpoints, ", "), err)
 	}
 	base := strings.TrimSuffix(o.Prefix, "/") + "/" + o.Cluster + "/"
-	return &Store{client: client, base: base, prefix: base + "v1/", Options: o}, nil
+	return &Store{client: client, base: base, prefix: base + "v1/", accessRetry: accessRetry, Options: o}, nil
 }
 
 // Close closes the connection.
@@ -138,6 +140,10 @@ func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) err
 			silence.Reset(s.Silence)
 			receive(cluster.Update{Values: valuesOf(r.Events), Live: true, Connected: true})
 		case r := <-tables:
+			if r.ok && r.all != nil {
+				r.table.receive(*r.all)
+				continue
+			}
 			if err := watchError(r.response, r.ok, stored.Header.ClusterId); err != nil {
 				return err
 			}

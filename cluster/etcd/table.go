@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -31,7 +33,11 @@ type TableUpdate struct {
 	Complete  bool  // Entries are all of the table; false: they have been written just now
 	Revision  int64 // of etcd: everything up to it has been received
 	Connected bool
+	Err       error // why the table cannot be read although etcd can; nil: it can, or etcd cannot
 }
+
+// accessRetry is how often a table is tried again that the user of this node may not read.
+const accessRetry = 10 * time.Second
 
 // ErrChanged is the error of a write that depends on keys which have changed.
 var ErrChanged = errors.New("the keys have changed")
@@ -105,25 +111,72 @@ type tableResponse struct {
 	table    *Table
 	response clientv3.WatchResponse
 	ok       bool
+	all      *TableUpdate // in place of a response: it can be read now, and this is all of it
 }
 
-// watchTables reads all tables, passes them on, and returns what is written to them from then on, until ctx ends.
+// watchTables reads all tables, passes them on, and returns what is written to them from then on, until ctx ends. A table that
+// the user of this node may not read does not stop the others.
 func (s *Store) watchTables(ctx context.Context) (<-chan tableResponse, error) {
 	responses := make(chan tableResponse)
 	for _, t := range s.tables {
-		stored, err := s.read(ctx, t.prefix)
+		all, err := t.readAll(ctx)
+		if errors.Is(err, rpctypes.ErrPermissionDenied) {
+			s.Logger.Error("a part of etcd may not be read", "keys", t.prefix, "error", explain(err))
+			t.receive(TableUpdate{Err: explain(err)})
+			go t.awaitAccess(ctx, responses)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		all := TableUpdate{Complete: true, Revision: stored.Header.Revision, Connected: true}
-		for _, kv := range stored.Kvs {
-			all.Entries = append(all.Entries, t.entry(kv))
-		}
 		t.receive(all)
-		changes := s.client.Watch(ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1))
-		go t.forward(ctx, changes, responses)
+		go t.watch(ctx, all.Revision, responses)
 	}
 	return responses, nil
+}
+
+// readAll reads t.
+func (t *Table) readAll(ctx context.Context) (TableUpdate, error) {
+	stored, err := t.store.read(ctx, t.prefix)
+	if err != nil {
+		return TableUpdate{}, err
+	}
+	all := TableUpdate{Complete: true, Revision: stored.Header.Revision, Connected: true}
+	for _, kv := range stored.Kvs {
+		all.Entries = append(all.Entries, t.entry(kv))
+	}
+	return all, nil
+}
+
+// awaitAccess watches t as soon as it may be read.
+func (t *Table) awaitAccess(ctx context.Context, responses chan<- tableResponse) {
+	tick := time.NewTicker(t.store.accessRetry)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		all, err := t.readAll(ctx)
+		if errors.Is(err, rpctypes.ErrPermissionDenied) {
+			continue
+		}
+		select {
+		case responses <- tableResponse{table: t, ok: err == nil, all: &all}:
+		case <-ctx.Done():
+			return
+		}
+		if err == nil {
+			t.watch(ctx, all.Revision, responses)
+		}
+		return
+	}
+}
+
+// watch passes what is written to t after a revision to responses.
+func (t *Table) watch(ctx context.Context, since int64, responses chan<- tableResponse) {
+	t.forward(ctx, t.store.client.Watch(ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithRev(since+1)), responses)
 }
 
 // forward passes what a watch of t receives to responses.

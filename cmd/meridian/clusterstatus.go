@@ -75,6 +75,9 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 		}
 	}
 	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %d of %d nodes, disagreements %d\n\n", s.Cluster, s.Node, s.Etcd, fresh, len(s.Nodes), s.Disagreements)
+	if s.OverridesError != "" {
+		fmt.Fprintf(w, "WARNING: overrides are not shared: %s\n\n", s.OverridesError)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
 	for i := range s.Nodes {
