@@ -459,6 +459,7 @@ type Zone struct {
 
 	Transfer Transfer
 	Journal  Journal
+	Update   []UpdateRule // who may change records of the zone
 
 	Serial    SerialPolicy
 	SerialPos Pos // zero: none is written

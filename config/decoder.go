@@ -36,6 +36,7 @@ type decoder struct {
 	trustAt        nodeKey             // the same
 	clusterAt      nodeKey             // the same
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
+	firstUpdated   nodeKey             // the first list of rules of updates
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 

@@ -133,6 +133,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkLoggedZones(cfg.Zones)
 	d.checkSelectors(cfg)
 	d.checkSigning(cfg)
+	d.checkUpdates(cfg)
 	d.checkCluster(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)

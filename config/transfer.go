@@ -167,8 +167,8 @@ func (d *decoder) journal(to *Journal) setter {
 	}
 }
 
-// Journaled reports whether the changes of a zone are recorded: another server may take it, or its serial follows from the
-// one before.
+// Journaled reports whether the changes of a zone are recorded: another server may take it, updates may change it, or its serial
+// follows from the one before.
 func (z *Zone) Journaled() bool {
-	return len(z.Transfer.Out) > 0 || len(z.Transfer.Notify) > 0 || z.Serial == IncrementSerial || z.Serial == DateSerial
+	return len(z.Transfer.Out) > 0 || len(z.Transfer.Notify) > 0 || len(z.Update) > 0 || z.Serial == IncrementSerial || z.Serial == DateSerial
 }

@@ -48,7 +48,7 @@ func (d *decoder) zoneName(n *yaml.Node) (dnsname.Name, bool) {
 }
 
 func (d *decoder) zone(n *yaml.Node, z *Zone) {
-	var names, nameservers, transfer, allow, deny *yaml.Node
+	var names, nameservers, transfer, update, allow, deny *yaml.Node
 	ok := d.mapping(n, []field{
 		{name: "nameservers", set: capture(&nameservers)},
 		{name: "contact", set: setValue(&z.Contact, d.mailbox)},
@@ -66,6 +66,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "transfer", set: capture(&transfer)},
 		{name: "serial", set: d.serial(z)},
 		{name: "journal", set: d.journal(&z.Journal)},
+		{name: "update", set: capture(&update)},
 	})
 	if !ok {
 		return
@@ -75,6 +76,9 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 	if transfer != nil {
 		d.transfer(z)(transfer)
+	}
+	if update != nil {
+		d.updateRules(z)(update)
 	}
 	d.noteAnswerSettings(n, z)
 	d.access(allow, deny, &z.Access)

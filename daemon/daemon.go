@@ -101,6 +101,7 @@ type instance struct {
 	notifier      *notify.Notifier
 	secondaries   *transfer.Notifier // of zones
 	journals      *transfer.Journals // of zones
+	updates       *updateQueue       // of zones
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
@@ -122,9 +123,11 @@ type instance struct {
 // newInstance returns an instance without prober and tracker.
 func newInstance(l *Daemon) *instance {
 	server, journals := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited}), transfer.NewJournals(l.Logger)
+	updates := newUpdateQueue()
 	server.UseJournals(journals)
+	server.UseUpdates(updates.apply)
 	return &instance{
-		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
+		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, updates: updates, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
 }

@@ -128,11 +128,12 @@ func (l *instance) hold() *generation {
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	err = l.journaled(l.current, g.Snapshot, func() error {
-		if !answering {
+	err = l.journaled(l.current, g.Snapshot, func(next *snapshot.Snapshot) error {
+		if !answering && next == g.Snapshot {
 			return nil
 		}
-		_, err := l.server.Swap(g.Snapshot)
+		g.Snapshot = next
+		_, err := l.server.Swap(next)
 		return err
 	})
 	if err != nil {
@@ -176,6 +177,9 @@ func (l *instance) exchange(g, next *generation) error {
 	defer l.swapMu.Unlock()
 	if l.current != g {
 		return errReplaced
+	}
+	if next.Snapshot.Zones != g.Snapshot.Zones { // an update came in between
+		next.Snapshot = next.Snapshot.WithZones(g.Snapshot.Zones)
 	}
 	if _, err := l.server.Swap(next.Snapshot); err != nil {
 		return err

@@ -7,19 +7,23 @@ import (
 	"meridian/transfer"
 )
 
-// journaled makes change serve a snapshot: it first sets the serials of the zones, which follow from what is served, and then
-// records what changed. before is nil at start. A zone whose records cannot be compared keeps the serial of its files.
-func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change func() error) error {
+// journaled makes change serve a snapshot, or one with what updates changed: it first sets the serials of the zones, which
+// follow from what is served, and then records what changed. before is nil at start. A zone whose records cannot be compared keeps the serial of its files.
+func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change func(*snapshot.Snapshot) error) error {
 	l.journals.Use(next.Config.State)
 	var served *transfer.View
 	if before != nil {
 		served = viewOf(before.Snapshot)
 	}
-	steps, err := l.journals.Prepare(served, viewOf(next), time.Now())
+	view := viewOf(next)
+	steps, err := l.journals.Prepare(served, view, time.Now())
 	if err != nil {
 		l.Logger.Error("cannot compare the zones of two configurations; secondaries take the whole zones", "error", err)
 	}
-	if err := change(); err != nil {
+	if view.Data != next.Zones {
+		next = next.WithZones(view.Data)
+	}
+	if err := change(next); err != nil {
 		return err
 	}
 	l.journals.Commit(steps)
@@ -28,5 +32,5 @@ func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change
 
 // viewOf returns what a snapshot has for transfers.
 func viewOf(s *snapshot.Snapshot) *transfer.View {
-	return &transfer.View{Config: s.Config, Data: s.Zones, Defaults: transfer.NewDefaults(s.Zones, s.Pools)}
+	return transfer.NewView(s.Config, s.Zones, s.Pools)
 }

@@ -55,8 +55,13 @@ func (s *Server) answerPostponed() {
 		source := p.source.Addr().WithZone("").Unmap()
 		out = r.AnswerPostponed(out[:0], p.packet, source, p.draw)
 		id, hot := s.hot.identify(r, out)
+		update := r.TakeUpdate()
 		r.Release()
 		s.Return(r)
+		if update != nil {
+			s.makeUpdate(update, p)
+			continue
+		}
 		p.worker.sendPostponed(out, p)
 		if hot {
 			s.hot.add(hotQuery{id, p.packet, source, p.draw, time.Now().Add(hotLifetime)})

@@ -51,6 +51,7 @@ type Server struct {
 	serving         chan struct{}   // closed when all sockets are read
 	hot             *hotQueries
 	transfers       chan struct{} // one element for each transfer being sent
+	updates         chan struct{} // one element for each update over UDP that waits
 	bypass          *bypass
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
@@ -81,7 +82,7 @@ func NewEmpty(o Options) *Server {
 		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)), handshakeShares: newShares(max(1, cores/2)),
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
-		transfers: make(chan struct{}, maxTransfers),
+		transfers: make(chan struct{}, maxTransfers), updates: make(chan struct{}, maxUDPUpdates),
 	}
 	s.tls = encrypted.NewTLS(s.material, s.inHandshakeSlot)
 	s.bypass = newBypass(s)

@@ -49,6 +49,7 @@ type stream struct {
 	ending    atomic.Pointer[ending] // nil: not draining
 	waits     bool                   // run ended while it waited for the client
 	transfer  *answer.Transfer       // to be sent after the answers before it; nil: none
+	update    *answer.Update         // to be made after the answers before it; nil: none
 	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
 }
@@ -198,6 +199,12 @@ func (c *stream) answer() bool {
 				return false
 			}
 		}
+		if u := c.update; u != nil {
+			c.update = nil
+			if !c.makeUpdate(u) {
+				return false
+			}
+		}
 		if len(left) == len(rest) {
 			break
 		}
@@ -253,7 +260,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 	ok = true
 	answered := 0
 	out := r.Streamed[:0]
-	for ; ok && c.transfer == nil && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
+	for ; ok && c.transfer == nil && c.update == nil && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
 		end := frameHead + int(binary.BigEndian.Uint16(in))
 		if end > len(in) {
 			break
@@ -266,7 +273,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 		} else {
 			out = out[:begin]
 		}
-		c.transfer = r.TakeTransfer()
+		c.transfer, c.update = r.TakeTransfer(), r.TakeUpdate()
 		in = in[end:]
 		answered++
 	}

@@ -67,6 +67,14 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	return s, append(warnings, s.warningsOfSets()...), nil
 }
 
+// WithZones returns the snapshot with updated zone data. Close either snapshot, not both.
+func (s *Snapshot) WithZones(data *zones.Data) *Snapshot {
+	next := *s
+	next.Zones = data
+	next.Chain()
+	return &next
+}
+
 // Chain makes the NSEC chains of the zones that have them.
 func (s *Snapshot) Chain() {
 	wanted := make([]bool, len(s.Config.Zones))

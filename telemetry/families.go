@@ -42,6 +42,7 @@ var families = describe(map[string]family{
 	"xdp_attached":                {kind: gauge, labels: []string{"interface"}, help: "1 if UDP queries of an interface of server.xdp are answered through AF_XDP, 0 if by sockets."},
 	"xdp_lost_total":              {kind: counter, labels: []string{"interface", "reason"}, help: "Packets of an interface of server.xdp that were lost: ring_full and no_frames (the server is too slow), unsent (the interface is), invalid (refused by the kernel), malformed, checksum."},
 	"tcp_accepted_total":          {kind: counter, help: "TCP connections accepted."},
+	"updates_total":               {kind: counter, labels: []string{"result"}, help: "Dynamic updates of zones: made, or refused."},
 	"transfers_total":             {kind: counter, labels: []string{"direction", "result"}, help: "Zone transfers that were asked for: sent, failed before their end, or refused."},
 	"tcp_evicted_total":           {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":             {kind: gauge, labels: []string{"transport"}, help: "Open connections."},

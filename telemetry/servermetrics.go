@@ -52,6 +52,8 @@ func (c *collection) server(m *control.Measurement) {
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}
+	c.value("updates_total", float64(m.UpdatesMade), "made")
+	c.value("updates_total", float64(m.UpdatesRefused), "refused")
 	c.value("transfers_total", float64(m.TransfersSent), "out", "sent")
 	c.value("transfers_total", float64(m.TransfersFailed), "out", "failed")
 	c.value("transfers_total", float64(m.TransfersRefused), "out", "refused")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
+	"meridian/dnsname"
 	"meridian/transfer/journal"
 	"meridian/zones"
 )
@@ -33,14 +34,10 @@ type adder struct {
 func (a *adder) add(set *zones.OwnedSet) (of journal.Digest) {
 	for rest := set.Data; len(rest) > 0; { // set.RDATA would allocate for each set
 		end := 2 + int(binary.BigEndian.Uint16(rest))
-		a.buf = append(a.buf[:0], set.Owner...)
-		a.buf = binary.BigEndian.AppendUint16(a.buf, set.Type)
-		a.buf = binary.BigEndian.AppendUint32(a.buf, set.TTL)
-		a.buf = append(a.buf, rest[2:end]...)
+		hash := a.hash(set.Owner, set.Type, set.TTL, rest[2:end])
 		rest = rest[end:]
-		hash := sha256.Sum256(a.buf)
 		for i := range of {
-			of[i] += binary.BigEndian.Uint64(hash[8*i:])
+			of[i] += hash[i]
 		}
 		a.octets += len(a.buf)
 	}
@@ -48,6 +45,35 @@ func (a *adder) add(set *zones.OwnedSet) (of journal.Digest) {
 		a.digest[i] += of[i]
 	}
 	return of
+}
+
+// hash returns the hash of a record.
+func (a *adder) hash(owner dnsname.Wire, typ uint16, ttl uint32, data []byte) (digest journal.Digest) {
+	a.buf = append(a.buf[:0], owner...)
+	a.buf = binary.BigEndian.AppendUint16(a.buf, typ)
+	a.buf = binary.BigEndian.AppendUint32(a.buf, ttl)
+	a.buf = append(a.buf, data...)
+	hash := sha256.Sum256(a.buf)
+	for i := range digest {
+		digest[i] = binary.BigEndian.Uint64(hash[8*i:])
+	}
+	return digest
+}
+
+// SetDigest sets the digest of a change from that of the content before.
+func SetDigest(c *journal.Change, before journal.Digest) {
+	var a adder
+	c.Digest = before
+	for _, r := range append([]journal.Record{c.OldSOA.WithSerial(0)}, c.Deleted...) {
+		for i, word := range a.hash(r.Owner(), r.Type(), r.TTL(), []byte(r.Data())) {
+			c.Digest[i] -= word
+		}
+	}
+	for _, r := range append([]journal.Record{c.NewSOA.WithSerial(0)}, c.Added...) {
+		for i, word := range a.hash(r.Owner(), r.Type(), r.TTL(), []byte(r.Data())) {
+			c.Digest[i] += word
+		}
+	}
 }
 
 // addSOA adds the SOA record without its serial.

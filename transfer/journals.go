@@ -12,6 +12,7 @@ import (
 
 	"meridian/config"
 	"meridian/dnsname"
+	"meridian/pools"
 	"meridian/transfer/journal"
 	"meridian/zones"
 )
@@ -119,7 +120,13 @@ func (j *Journals) pathOf(zone dnsname.Name) string {
 type View struct {
 	Config   *config.Config
 	Data     *zones.Data
+	Pools    *pools.Tree
 	Defaults *Defaults
+}
+
+// NewView returns the view of a snapshot.
+func NewView(cfg *config.Config, data *zones.Data, tree *pools.Tree) *View {
+	return &View{cfg, data, tree, NewDefaults(data, tree)}
 }
 
 // Step is the change of one zone that a new snapshot brings.
@@ -132,9 +139,14 @@ type Step struct {
 	save    bool
 }
 
-// Prepare sets the serials of the zones of a snapshot that is not served yet, and returns what changes with it. before is the
-// snapshot that is served; nil: none.
+// Prepare puts what updates changed into the zones of a snapshot that is not served yet, which may replace its data, sets their
+// serials, and returns what changes with it. before is the snapshot that is served; nil: none.
 func (j *Journals) Prepare(before, next *View, now time.Time) (steps []Step, err error) {
+	for i := range next.Config.Zones {
+		if z := &next.Config.Zones[i]; len(z.Update) > 0 {
+			j.overlay(next, zones.ZoneID(i))
+		}
+	}
 	for i := range next.Config.Zones {
 		if z := &next.Config.Zones[i]; z.Journaled() {
 			step, failed := j.prepare(before, next, zones.ZoneID(i), now)
@@ -145,6 +157,24 @@ func (j *Journals) Prepare(before, next *View, now time.Time) (steps []Step, err
 		}
 	}
 	return steps, err
+}
+
+// overlay puts what updates changed into a zone.
+func (j *Journals) overlay(next *View, zone zones.ZoneID) {
+	z := &next.Config.Zones[zone]
+	overlay := j.open(z).Overlay()
+	if overlay.Empty() {
+		return
+	}
+	data, left, err := withOverlay(next.Data, zone, &overlay)
+	if err != nil {
+		j.log.Error("cannot put the updates of a zone into its file; the file is served without them", "zone", z.Name, "error", err)
+		return
+	}
+	if len(left) > 0 {
+		j.log.Warn("updates of names that the configuration or the file now has otherwise are not served", "zone", z.Name, "names", left[:min(len(left), 10)], "count", len(left))
+	}
+	next.Data, next.Defaults = data, NewDefaults(data, next.Pools)
 }
 
 // prepare is Prepare for a zone. It returns nil if the zone is as before.

@@ -29,6 +29,7 @@ const (
 	isAbove          // the parent side of an apex of ours: see zone.above
 	isHashed         // the owner of NSEC3 records; not in the index
 	isWhoami         // answers with the addresses that a query comes from
+	isRemoved        // an update removed the name; not in the index
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }

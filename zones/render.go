@@ -13,35 +13,48 @@ import (
 func (c *compiler) render() {
 	for i := range c.s.zones {
 		c.setSerial(ZoneID(i))
-		z := &c.s.zones[i]
-		z.negative, _, _ = c.setOf(z.apex, dns.TypeSOA)
-		// The minimum is the last field of the SOA, and there is one SOA (RFC 2308 3).
-		minimum := binary.BigEndian.Uint32(c.s.data[z.negative.off+z.negative.length-4:])
-		z.negative.ttl = min(z.negative.ttl, minimum)
+		c.s.renderNegative(ZoneID(i))
 	}
 	known := make(map[NodeID]GlueID)
 	for i := range c.s.nodes {
 		if n := &c.s.nodes[i]; n.flags.has(isCut) {
 			n.extra = uint32(len(c.s.cuts))
-			c.s.cuts = append(c.s.cuts, c.cut(NodeID(i), known))
+			c.s.cuts = append(c.s.cuts, c.s.renderCut(NodeID(i), known))
+			if !c.s.roomForGlue() {
+				_, at, _ := c.setOf(NodeID(i), dns.TypeNS)
+				c.errorf(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
+				return
+			}
 		}
 	}
 }
 
-// cut collects the nameservers of a delegation with static addresses in our zones. It renders their records once,
+// renderNegative prepares the SOA of negative answers. The minimum is the last field of the SOA, and there is one SOA (RFC 2308 3).
+func (s *Data) renderNegative(zone ZoneID) {
+	z := &s.zones[zone]
+	for _, set := range s.nodeSets(&s.nodes[z.apex]) {
+		if set.typ == dns.TypeSOA {
+			z.negative = set
+		}
+	}
+	minimum := binary.BigEndian.Uint32(s.data[z.negative.off+z.negative.length-4:])
+	z.negative.ttl = min(z.negative.ttl, minimum)
+}
+
+// renderCut collects the nameservers of a delegation with static addresses in our zones. It renders their records once,
 // because thousands of delegations may share them.
-func (c *compiler) cut(id NodeID, known map[NodeID]GlueID) cut {
-	found := cut{first: uint32(len(c.s.cutGlue))}
-	set, at, _ := c.setOf(id, dns.TypeNS)
-	for target := range c.targets(set) {
-		ns := c.s.find(target)
+func (s *Data) renderCut(id NodeID, known map[NodeID]GlueID) cut {
+	found := cut{first: uint32(len(s.cutGlue))}
+	set, _ := s.RRset(id, dns.TypeNS)
+	for rdata := range set.rdata {
+		ns := s.find(dnsname.Wire(rdata).Folded())
 		glue, ok := known[ns]
 		if !ok {
-			glue = c.renderGlue(ns, at)
+			glue = s.renderGlue(ns)
 			known[ns] = glue
 		}
-		if c.s.glue[glue].count > 0 {
-			c.s.cutGlue = append(c.s.cutGlue, glue)
+		if s.glue[glue].count > 0 {
+			s.cutGlue = append(s.cutGlue, glue)
 			found.count++
 		}
 	}
@@ -49,24 +62,21 @@ func (c *compiler) cut(id NodeID, known map[NodeID]GlueID) cut {
 }
 
 // renderGlue renders the address records of a nameserver; none for node 0.
-func (c *compiler) renderGlue(ns NodeID, at place) GlueID {
-	g := glue{off: uint32(len(c.s.data))}
+func (s *Data) renderGlue(ns NodeID) GlueID {
+	g := glue{off: uint32(len(s.data))}
 	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
-		set, ok := c.s.RRset(ns, typ)
-		if !ok {
-			continue
+		if set, ok := s.RRset(ns, typ); ok && s.roomForGlue() {
+			s.data = set.append(s.data, s.NodeName(ns))
+			g.count += uint32(set.Count)
 		}
-		if len(c.s.data) > math.MaxUint32-maxGlue {
-			c.errorf(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
-			break
-		}
-		c.s.data = set.append(c.s.data, c.s.NodeName(ns))
-		g.count += uint32(set.Count)
 	}
-	g.length = uint32(len(c.s.data)) - g.off
-	c.s.glue = append(c.s.glue, g)
-	return GlueID(len(c.s.glue) - 1)
+	g.length = uint32(len(s.data)) - g.off
+	s.glue = append(s.glue, g)
+	return GlueID(len(s.glue) - 1)
 }
+
+// roomForGlue reports whether there is room for the glue of one more set.
+func (s *Data) roomForGlue() bool { return len(s.data) <= math.MaxUint32-maxGlue }
 
 // maxGlue is more than the glue of one set can take: the owner's name and ten octets
 // for each of its records, of which the smallest has four.

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 	"github.com/miekg/dns"
@@ -48,6 +49,7 @@ type activeSnapshot struct {
 	readsECS  bool           // some name, or the server as a whole, uses client subnets
 	ecsFrom   *bart.Lite     // sources of queries whose client subnet is used; nil: all
 	restricts bool           // some zone refuses some clients
+	updates   bool           // some zone has dynamic updates
 	signed    []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
 	denials   []denial       // by zones.ZoneID; nil: no zone is signed or presigned
 	chains    *zones.Chains  // of the zones that deny by NSEC chain
@@ -75,6 +77,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.exempt = networksOf(c.RateLimit.Exempt)
 	s.readsECS, s.ecsFrom = snapshot.Zones.UsesECS(), networksOf(c.ECSFrom)
 	s.restricts = snapshot.Zones.Restricts()
+	s.updates = slices.ContainsFunc(snapshot.Config.Zones, func(z config.Zone) bool { return len(z.Update) > 0 })
 	s.usesTime = snapshot.Pools.UsesTime()
 	if snapshot.Signing != nil {
 		s.signed = snapshot.Signing.Zones

@@ -45,6 +45,8 @@ const (
 	TransfersRefused
 	TransfersSent
 	TransfersFailed
+	UpdatesMade
+	UpdatesRefused
 	eventCount
 )
 
@@ -142,6 +144,8 @@ type Counters struct {
 	TransfersRefused uint64 // requests for a zone that were refused
 	TransfersSent    uint64 // zones sent to other servers
 	TransfersFailed  uint64 // transfers of which the other server has not received all
+	UpdatesMade      uint64 // dynamic updates, also those that changed nothing
+	UpdatesRefused   uint64 // dynamic updates that were refused or failed
 
 	Connections [TransportCount]Connections // by transport; UDP has none
 
@@ -174,6 +178,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
 		TransfersRefused: event(TransfersRefused), TransfersSent: event(TransfersSent), TransfersFailed: event(TransfersFailed),
+		UpdatesMade: event(UpdatesMade), UpdatesRefused: event(UpdatesRefused),
 		Signed: event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}
 	for i := range n.Cookies {

@@ -58,7 +58,8 @@ type Engine struct {
 	quarantine quarantine
 	numbers    atomic.Uint32 // of responders, so far
 
-	journals *transfer.Journals // of zones; nil: no zone has one
+	journals *transfer.Journals          // of zones; nil: no zone has one
+	updates  func(*Update) UpdateOutcome // makes a dynamic update; nil: none is made
 
 	observations observations
 	sampleSeed   maphash.Seed // of the sample of resolvers

@@ -35,6 +35,7 @@ type Responder struct {
 	signatures signatures
 	tsig       *tsig.Response // of a signed query; nil: the answer is not signed
 	transfer   *Transfer      // that the message asks for, until TakeTransfer
+	update     *Update        // that the message asks for, until TakeUpdate
 	counts     counterSet
 	facts      facts
 	sketch     *limit.Sketch // made with the first snapshot

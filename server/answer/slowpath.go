@@ -26,6 +26,13 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	case r.transfer != nil:
 		r.count(dns.RcodeSuccess, false)
 		return out
+	case r.update != nil && !stream && r.postponed == nil:
+		if r.update = nil; r.Postpone != nil {
+			_ = r.Postpone(q.packet, 0) // if too many wait, the client tries again
+		}
+		return out
+	case r.update != nil:
+		return out
 	}
 	if q.edns.present {
 		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
@@ -60,7 +67,8 @@ type outcome struct {
 //
 //	query                                 outcome                                       extended error
 //	signed with an error                  NOTAUTH (RFC 8945 5.2)
-//	opcode other than QUERY               NOTIMP                                        21 not supported
+//	opcode UPDATE                         see answerUpdate                              18 prohibited, 20, 21
+//	another opcode than QUERY             NOTIMP                                        21 not supported
 //	no question, with a cookie            NOERROR or BADCOOKIE (RFC 7873 5.4)
 //	malformed                             FORMERR
 //	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
@@ -75,6 +83,8 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	switch {
 	case r.tsigRcode() != dns.RcodeSuccess:
 		msg.Rcode = r.tsigRcode()
+	case q.opcode() == dns.OpcodeUpdate:
+		ede = r.answerUpdate(msg, sound, source)
 	case q.opcode() != dns.OpcodeQuery:
 		msg.Rcode, ede = dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	case q.asksForCookie():

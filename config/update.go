@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
+)
+
+// UpdateRule allows a key to change records of a zone (RFC 2136).
+type UpdateRule struct {
+	Key   dnsname.Name
+	Names []string // patterns of names relative to the zone, in lower case; * matches any labels
+	Types []uint16 // empty: all
+}
+
+// maxUpdateRules is more rules than any zone has.
+const maxUpdateRules = 100
+
+// Allows reports whether a rule allows to change records of a type at a name, which is relative to the zone, or "@".
+func (r *UpdateRule) Allows(name string, typ uint16) bool {
+	return (len(r.Types) == 0 || slices.Contains(r.Types, typ)) &&
+		slices.ContainsFunc(r.Names, func(pattern string) bool { return matchesGlob(pattern, name) })
+}
+
+// matchesGlob reports whether a name matches a pattern, in which * is any octets.
+func matchesGlob(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	first, last := parts[0], parts[len(parts)-1]
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
+		return false
+	}
+	rest := name[len(first) : len(name)-len(last)]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, found := strings.Cut(rest, part)
+		if !found {
+			return false
+		}
+		rest = after
+	}
+	return true
+}
+
+// updateRules reads the rules of dynamic updates.
+func (d *decoder) updateRules(z *Zone) setter {
+	return func(n *yaml.Node) {
+		d.list(n, func(item *yaml.Node) {
+			var rule UpdateRule
+			ok := d.mapping(item, []field{
+				{name: "key", set: d.tsigKey(&rule.Key)},
+				{name: "names", set: d.updateNames(&rule.Names)},
+				{name: "types", set: d.updateTypes(&rule.Types)},
+			})
+			if ok {
+				d.required(item, "key", "write the name of a key of tsig")
+				d.required(item, "names", `write the names that it may change, such as ["_acme-challenge", "_acme-challenge.*"]; ["*"] for all`)
+			}
+			z.Update = append(z.Update, rule)
+		})
+		if len(z.Update) > maxUpdateRules {
+			d.errorAtKey(n, fmt.Sprintf("%d rules", len(z.Update)), fmt.Sprintf("at most %d", maxUpdateRules))
+		}
+		switch z.Serial {
+		case "":
+			z.Serial = UnixtimeSerial
+		case KeepSerial:
+			d.errorAtKey(n, "serial: keep, and an update has to raise the serial", "write serial: unixtime, increment or date, or leave serial out")
+		}
+		if len(z.Update) > 0 && d.firstUpdated == (nodeKey{}) {
+			d.firstUpdated = nodeKeyOf(n)
+		}
+	}
+}
+
+// checkUpdates reports an error for a configuration with updates that has no place to keep them.
+func (d *decoder) checkUpdates(cfg *Config) {
+	if d.firstUpdated != (nodeKey{}) && cfg.State == "" {
+		d.errorAt(d.firstUpdated, "a zone with updates, and state is not set: updates have to survive a restart", "write state: /var/lib/meridian")
+	}
+}
+
+func (d *decoder) updateNames(to *[]string) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			s, ok := d.scalar(item)
+			switch {
+			case !ok:
+			case s == "" || strings.HasSuffix(s, "."):
+				d.errorf(item, quote(s)+" is not relative to the zone", `write it without the zone, such as "_acme-challenge.*", or "@" for the zone itself`)
+			default:
+				*to = append(*to, strings.ToLower(s))
+			}
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", `write ["*"] for all names`)
+		}
+	}
+}
+
+func (d *decoder) updateTypes(to *[]uint16) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			s, ok := d.scalar(item)
+			typ, known := dns.StringToType[strings.ToUpper(s)]
+			switch {
+			case !ok:
+			case !known || typ >= 128 && typ <= 255 || typ == dns.TypeOPT:
+				d.errorf(item, quote(s)+" is not a type of data", "write types such as TXT, A or AAAA")
+			default:
+				*to = append(*to, typ)
+			}
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "leave types out for all types")
+		}
+	}
+}

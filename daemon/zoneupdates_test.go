@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/counterpart"
+)
+
+const updateRules = `}, names: {www: {pool: web}}, update: [{key: xfr, names: ["_acme-challenge", "_acme-challenge.*", a, b, "d.*", www], types: [TXT, A, CNAME]}]`
+
+// nsupdate runs commands of nsupdate against a server, and returns what it prints if it fails.
+func nsupdate(t *testing.T, server, key string, commands ...string) string {
+	t.Helper()
+	host, port, _ := strings.Cut(server, ":")
+	script := fmt.Sprintf("server %s %s\nzone example.com\n%s\nsend\n", host, port, strings.Join(commands, "\n"))
+	run := exec.Command(counterpart.Find(t, "nsupdate"), "-t", "60", "-y", "hmac-sha256:"+key+":"+ixfrSecret)
+	run.Stdin = strings.NewReader(script)
+	out, err := run.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// texts asks for TXT records and returns them in their order.
+func texts(t *testing.T, server, name string) string {
+	t.Helper()
+	answer, err := dns.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := dns.RcodeToString[answer.Rcode]
+	for _, rr := range answer.Answer {
+		if txt, ok := rr.(*dns.TXT); ok {
+			out += " " + strings.Join(txt.Txt, "")
+		}
+	}
+	return out
+}
+
+// TestNsupdateChangesAZone adds and deletes records with nsupdate, restarts the server with another file, and asks for what
+// changed.
+func TestNsupdateChangesAZone(t *testing.T) {
+	p := startPrimary(t, updateRules, ixfrZone)
+	server := p.listens(t)
+	first := p.serial(t, server)
+	for _, c := range []struct {
+		what, key string
+		commands  []string
+		want      string // of the failure
+		name      string
+		texts     string
+	}{
+		{"two values, as ACME clients add them", "xfr", []string{"add _acme-challenge.x.example.com 60 TXT one", "add _acme-challenge.x.example.com 60 TXT two"}, "", "_acme-challenge.x", "NOERROR one two"},
+		{"one of them is deleted", "xfr", []string{"delete _acme-challenge.x.example.com TXT one"}, "", "_acme-challenge.x", "NOERROR two"},
+		{"the last one is deleted: neither the name nor the one above it exists", "xfr", []string{"delete _acme-challenge.x.example.com TXT two"}, "", "x", "NXDOMAIN"},
+		{"a record of the file is deleted", "xfr", []string{"delete b.example.com TXT"}, "", "b", "NXDOMAIN"},
+		{"a prerequisite is not met", "xfr", []string{"prereq yxdomain b.example.com", "add a.example.com 60 TXT no"}, "NXDOMAIN", "a", "NOERROR"},
+		{"a prerequisite is met", "xfr", []string{"prereq yxrrset a.example.com A 192.0.2.1", "add a.example.com 60 TXT yes"}, "", "a", "NOERROR yes"},
+		{"a name without a rule", "xfr", []string{"add _acme-challenge.y.example.com 60 TXT no", "add c.example.com 60 TXT no"}, "REFUSED", "_acme-challenge.y", "NXDOMAIN"},
+		{"a type without a rule", "xfr", []string{"add a.example.com 60 AAAA ::1"}, "REFUSED", "a", "NOERROR yes"},
+		{"a balanced name", "xfr", []string{"add www.example.com 60 TXT no"}, "REFUSED", "www", "NOERROR"},
+		{"an unknown key", "other", []string{"add a.example.com 60 TXT no"}, "BADKEY", "a", "NOERROR yes"},
+		{"a name of another zone", "xfr", []string{"add a.example.org 60 TXT no"}, "NOTZONE", "a", "NOERROR yes"},
+		{"a CNAME beside records is ignored", "xfr", []string{"add a.example.com 60 CNAME b.example.com."}, "", "a", "NOERROR yes"},
+		{"a wildcard", "xfr", []string{"add *.w.d.example.com 60 TXT no"}, "REFUSED", "y.w.d", "NXDOMAIN"},
+		{"below a name", "xfr", []string{"add d.e.f.example.com 60 TXT deep"}, "", "d.e.f", "NOERROR deep"},
+	} {
+		if got := nsupdate(t, server, c.key, c.commands...); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+		if got := texts(t, server, c.name+".example.com."); got != c.texts {
+			t.Errorf("%s: %s has %q, want %q", c.what, c.name, got, c.texts)
+		}
+	}
+	last := p.serial(t, server)
+	const changes = "b.example.com. 300 TXT \"b\"\n"
+	added := []string{`a.example.com. 60 TXT "yes"`, `d.e.f.example.com. 60 TXT "deep"`}
+	check := func(server string) {
+		t.Helper()
+		got := short(ixfr(t, server, "tcp", first))
+		if !strings.HasPrefix(got, fmt.Sprintf("SOA %d\nSOA %d\n", last, first)) || !strings.Contains(got, changes) || !strings.Contains(got, added[0]) || !strings.Contains(got, added[1]) || strings.Contains(got, "acme") {
+			t.Errorf("what changed:\n%s", got)
+		}
+	}
+	check(server)
+	p.reload(p.text)
+	check(server)
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, p.text)
+	check(again.listens(t))
+	if err := again.stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, "zone", ixfrZone+"c 60 TXT c\n") // it still has b
+	changed := start(t, p.text)
+	server = changed.listens(t)
+	for name, want := range map[string]string{"a": "NOERROR yes", "b": "NXDOMAIN", "c": "NOERROR c", "d.e.f": "NOERROR deep"} {
+		if got := texts(t, server, name+".example.com."); got != want {
+			t.Errorf("after a restart with another file: %s has %q, want %q", name, got, want)
+		}
+	}
+	if got := p.serial(t, server); int32(got-last) <= 0 {
+		t.Errorf("serial %d, was %d", got, last)
+	}
+	if files, _ := filepath.Glob(filepath.Join(p.dir, "state", "journals", "*")); len(files) != 1 {
+		t.Errorf("files %q", files)
+	}
+}
+
+// TestUpdatesByTCPAndUDPAreSigned makes updates with miekg/dns, which verifies the answers.
+func TestUpdatesByTCPAndUDPAreSigned(t *testing.T) {
+	p := startPrimary(t, updateRules, ixfrZone)
+	server := p.listens(t)
+	for i, network := range []string{"udp", "tcp"} {
+		msg := new(dns.Msg).SetUpdate("example.com.")
+		rr, _ := dns.NewRR(fmt.Sprintf("_acme-challenge.example.com. 60 IN TXT %d", i))
+		msg.Insert([]dns.RR{rr})
+		msg.SetTsig("xfr.", dns.HmacSHA256, 300, time.Now().Unix())
+		client := &dns.Client{Net: network, TsigSecret: map[string]string{"xfr.": ixfrSecret}, Timeout: time.Minute}
+		answer, _, err := client.Exchange(msg, server)
+		if err != nil || answer.Rcode != dns.RcodeSuccess || answer.IsTsig() == nil || answer.Opcode != dns.OpcodeUpdate {
+			t.Fatalf("%s: %v, %v", network, err, answer)
+		}
+		unsigned := new(dns.Msg).SetUpdate("example.com.")
+		unsigned.Insert([]dns.RR{rr})
+		answer, _, err = (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(unsigned, server)
+		if err != nil || answer.Rcode != dns.RcodeRefused {
+			t.Errorf("%s, not signed: %v, %v", network, err, answer)
+		}
+	}
+	if got := texts(t, server, "_acme-challenge.example.com."); got != "NOERROR 0 1" {
+		t.Errorf("the name has %q", got)
+	}
+}

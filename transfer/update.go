@@ -1,0 +1,473 @@
+package transfer
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/dnsname"
+	"meridian/transfer/journal"
+	"meridian/zones"
+)
+
+// The limits of what updates may make.
+const (
+	maxInSet   = 100     // records of one name and type
+	maxTypes   = 100     // record sets of one name
+	maxOverlay = 100_000 // records of a zone
+)
+
+// UpdateRequest is a dynamic update whose signature was verified (RFC 2136).
+type UpdateRequest struct {
+	Packet []byte
+	Key    dnsname.Name
+	At     time.Time
+}
+
+// Update is the outcome of an UpdateRequest.
+type Update struct {
+	Rcode  int
+	Reason string          // of a refusal
+	Change *journal.Change // nil: nothing changes
+	Sets   []zones.SetChange
+}
+
+// refusal is the outcome of an update that is not made.
+type refusal struct {
+	rcode int
+	why   string
+}
+
+// draft is a zone while an update is applied to it: the names that it looks at, with their records.
+type draft struct {
+	data    *zones.Data
+	zone    zones.ZoneID
+	apex    dnsname.Wire
+	names   map[string][]journal.Record // by owner: its records now
+	before  map[string][]journal.Record
+	soa     journal.Record
+	request *UpdateRequest
+	rules   []config.UpdateRule
+}
+
+// Evaluate applies an update to the records of a zone: prerequisites, permissions, then changes (RFC 2136 3). overlay is the
+// number of records that earlier updates changed.
+func Evaluate(cfg *config.Config, data *zones.Data, zone zones.ZoneID, r *UpdateRequest, overlay int) *Update {
+	z := &cfg.Zones[zone]
+	d := &draft{
+		data: data, zone: zone, apex: data.Apex(zone), names: map[string][]journal.Record{}, before: map[string][]journal.Record{},
+		request: r, rules: z.Update,
+	}
+	msg := new(dns.Msg)
+	if err := msg.Unpack(r.Packet); err != nil {
+		return &Update{Rcode: dns.RcodeFormatError, Reason: "the message does not parse"}
+	}
+	d.soa = d.recordsOf(d.apex, dns.TypeSOA)[0]
+	before := d.soa
+	for _, step := range []func(*dns.Msg) *refusal{d.checkPrerequisites, d.checkUpdates, d.apply} {
+		if refused := step(msg); refused != nil {
+			return &Update{Rcode: refused.rcode, Reason: refused.why}
+		}
+	}
+	u := d.outcome(before)
+	if u.Change != nil && overlay+len(u.Change.Added)+len(u.Change.Deleted) > maxOverlay {
+		return &Update{Rcode: dns.RcodeRefused, Reason: fmt.Sprintf("updates have changed more than %d records of the zone", maxOverlay)}
+	}
+	return u.number(z.Serial, before, d.soa, r)
+}
+
+// number gives the change its serial.
+func (u *Update) number(policy config.SerialPolicy, before, soa journal.Record, r *UpdateRequest) *Update {
+	if u.Change == nil {
+		return u
+	}
+	serial := after(before.Serial())
+	switch {
+	case soa != before:
+		serial = soa.Serial()
+	case policy == config.DateSerial:
+		serial = higher(serial, dateSerial(r.At))
+	case policy != config.IncrementSerial:
+		serial = higher(serial, uint32(r.At.Unix()))
+	}
+	u.Change.OldSOA, u.Change.NewSOA = before, soa.WithSerial(serial)
+	u.Change.Update = &journal.Origin{Key: strings.TrimSuffix(string(r.Key), "."), At: r.At.UTC().Truncate(time.Second)}
+	u.Sets = append(u.Sets, setOf([]journal.Record{u.Change.NewSOA}))
+	return u
+}
+
+// load returns the records of a name, which are read once.
+func (d *draft) load(owner dnsname.Wire) []journal.Record {
+	if records, ok := d.names[string(owner)]; ok {
+		return records
+	}
+	records := currentRecords(d.data, d.zone, owner)
+	d.names[string(owner)], d.before[string(owner)] = records, records
+	return records
+}
+
+// currentRecords returns the static records of a name.
+func currentRecords(data *zones.Data, zone zones.ZoneID, owner dnsname.Wire) (records []journal.Record) {
+	node, ok := data.NodeIn(zone, owner)
+	if !ok {
+		return nil
+	}
+	for _, set := range data.RRsets(node) {
+		for rdata := range set.RDATA() {
+			records = append(records, journal.NewRecord(owner, set.Type, set.TTL, rdata))
+		}
+	}
+	return records
+}
+
+func (d *draft) recordsOf(owner dnsname.Wire, typ uint16) (of []journal.Record) {
+	for _, r := range d.load(owner) {
+		if r.Type() == typ {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
+// balanced reports whether a pool answers at a name.
+func (d *draft) balanced(owner dnsname.Wire) bool {
+	node, ok := d.data.NodeIn(d.zone, owner)
+	return ok && d.data.Balanced(node) != nil
+}
+
+// owner returns the name of a record in lower case, if it is in the zone.
+func (d *draft) owner(h *dns.RR_Header) (dnsname.Wire, *refusal) {
+	name, err := dnsname.Parse(h.Name)
+	if err != nil {
+		return nil, &refusal{dns.RcodeFormatError, err.Error()}
+	}
+	owner := name.Wire()
+	rest := owner
+	for len(rest) > len(d.apex) {
+		rest = rest.Parent()
+	}
+	if !bytes.Equal(rest, d.apex) {
+		return nil, &refusal{dns.RcodeNotZone, h.Name + " is not in the zone"}
+	}
+	return owner, nil
+}
+
+// checkPrerequisites checks the prerequisites (RFC 2136 3.2):
+//
+//	class  type  data  want                                       else
+//	ANY    ANY   none  the name is in use                         NXDOMAIN
+//	ANY    other none  the record set exists                      NXRRSET
+//	NONE   ANY   none  the name is not in use                     YXDOMAIN
+//	NONE   other none  the record set does not exist              YXRRSET
+//	IN     other some  the record sets are equal to those listed  NXRRSET
+func (d *draft) checkPrerequisites(msg *dns.Msg) *refusal {
+	wanted := map[string]map[uint16][]string{}
+	for _, rr := range msg.Answer {
+		h := rr.Header()
+		owner, refused := d.owner(h)
+		if refused != nil {
+			return refused
+		}
+		if h.Ttl != 0 || h.Class != dns.ClassINET && h.Rdlength != 0 {
+			return &refusal{dns.RcodeFormatError, "a prerequisite with a TTL or data"}
+		}
+		switch h.Class {
+		case dns.ClassANY, dns.ClassNONE:
+			if refused := d.checkExistence(owner, h); refused != nil {
+				return refused
+			}
+		case dns.ClassINET:
+			data, err := dataOf(rr)
+			if err != nil || metaType(h.Rrtype) {
+				return &refusal{dns.RcodeFormatError, "a prerequisite without data"}
+			}
+			if wanted[string(owner)] == nil {
+				wanted[string(owner)] = map[uint16][]string{}
+			}
+			wanted[string(owner)][h.Rrtype] = append(wanted[string(owner)][h.Rrtype], folded(data))
+		default:
+			return &refusal{dns.RcodeFormatError, "a prerequisite of another class"}
+		}
+	}
+	return d.checkEqual(wanted)
+}
+
+// checkExistence checks a prerequisite without data.
+func (d *draft) checkExistence(owner dnsname.Wire, h *dns.RR_Header) *refusal {
+	exists := len(d.load(owner)) > 0 || d.balanced(owner)
+	missing, unwanted := dns.RcodeNameError, dns.RcodeYXDomain
+	if h.Rrtype != dns.TypeANY {
+		if metaType(h.Rrtype) {
+			return &refusal{dns.RcodeFormatError, "a prerequisite of a type that is not of data"}
+		}
+		addresses := h.Rrtype == dns.TypeA || h.Rrtype == dns.TypeAAAA
+		exists = len(d.recordsOf(owner, h.Rrtype)) > 0 || addresses && d.balanced(owner)
+		missing, unwanted = dns.RcodeNXRrset, dns.RcodeYXRrset
+	}
+	switch {
+	case h.Class == dns.ClassANY && !exists:
+		return &refusal{missing, "a prerequisite is not met: " + h.Name + " does not exist"}
+	case h.Class == dns.ClassNONE && exists:
+		return &refusal{unwanted, "a prerequisite is not met: " + h.Name + " exists"}
+	}
+	return nil
+}
+
+// checkEqual compares record sets with those that prerequisites list.
+func (d *draft) checkEqual(wanted map[string]map[uint16][]string) *refusal {
+	for owner, types := range wanted {
+		for typ, list := range types {
+			var has []string
+			for _, r := range d.recordsOf(dnsname.Wire(owner), typ) {
+				has = append(has, folded([]byte(r.Data())))
+			}
+			slices.Sort(list)
+			slices.Sort(has)
+			if !slices.Equal(slices.Compact(list), slices.Compact(has)) {
+				return &refusal{dns.RcodeNXRrset, "a prerequisite is not met: the records differ"}
+			}
+		}
+	}
+	return nil
+}
+
+// folded returns data with its letters in lower case: names in it compare without case.
+func folded(data []byte) string { return string(dnsname.Wire(data).Folded()) }
+
+// metaType reports whether a type is not one of data (RFC 6895 3.1).
+func metaType(typ uint16) bool {
+	return typ == 0 || typ == dns.TypeOPT || 128 <= typ && typ <= 255
+}
+
+// signing reports whether records of a type are made by signing, or say how.
+func signing(typ uint16) bool {
+	switch typ {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
+}
+
+// checkUpdates checks the form of all changes, and that the key may make them (RFC 2136 3.3, 3.4.1).
+func (d *draft) checkUpdates(msg *dns.Msg) *refusal {
+	var forbidden *refusal
+	for _, rr := range msg.Ns {
+		h := rr.Header()
+		owner, refused := d.owner(h)
+		if refused != nil {
+			return refused
+		}
+		if !wellFormed(rr) {
+			return &refusal{dns.RcodeFormatError, "a change that is not well-formed"}
+		}
+		if forbidden == nil {
+			forbidden = d.forbidden(owner, h)
+		}
+	}
+	return forbidden
+}
+
+// wellFormed reports whether a change has what its class wants (RFC 2136 2.5):
+//
+//	class  type        TTL  data
+//	IN     of data     any  some     add the record
+//	ANY    or ANY      0    none     delete the record set, or all at the name
+//	NONE   of data     0    some     delete the record
+func wellFormed(rr dns.RR) bool {
+	h := rr.Header()
+	switch h.Class {
+	case dns.ClassINET:
+		_, err := dataOf(rr)
+		return !metaType(h.Rrtype) && err == nil && h.Ttl < 1<<31
+	case dns.ClassANY:
+		return h.Ttl == 0 && h.Rdlength == 0 && (h.Rrtype == dns.TypeANY || !metaType(h.Rrtype))
+	case dns.ClassNONE:
+		_, err := dataOf(rr)
+		return h.Ttl == 0 && !metaType(h.Rrtype) && err == nil
+	}
+	return false
+}
+
+// forbidden returns why the key may not make a change; nil: it may.
+func (d *draft) forbidden(owner dnsname.Wire, h *dns.RR_Header) *refusal {
+	refuse := func(why string) *refusal { return &refusal{dns.RcodeRefused, why} }
+	node, known := d.data.NodeIn(d.zone, owner)
+	switch {
+	case signing(h.Rrtype):
+		return refuse(dns.Type(h.Rrtype).String() + " records are made by signing")
+	case h.Rrtype == dns.TypeDNAME:
+		return refuse("DNAME records are only changed in the file")
+	case d.balanced(owner) && h.Rrtype != dns.TypeSOA && h.Rrtype != dns.TypeNS:
+		return refuse(h.Name + " is bound to a pool")
+	case !known && !d.data.Holds(d.zone, owner):
+		return refuse(h.Name + " is in another zone of this server")
+	case h.Rrtype == dns.TypeNS && !bytes.Equal(owner, d.apex) && known && d.data.HidesOthers(node):
+		return refuse("a delegation would hide balanced names or another zone")
+	}
+	name := relativeName(owner, d.apex)
+	for i := range d.rules {
+		if d.rules[i].Key == d.request.Key && d.rules[i].Allows(name, h.Rrtype) {
+			return nil
+		}
+	}
+	return refuse(fmt.Sprintf("the key may not change %s of %s", dns.Type(h.Rrtype), h.Name))
+}
+
+// relativeName returns a name relative to its zone, as an operator writes it.
+func relativeName(owner, apex dnsname.Wire) string {
+	name := owner.String()
+	switch {
+	case len(owner) == len(apex):
+		return "@"
+	case len(apex) == 1:
+		return strings.TrimSuffix(name, ".")
+	}
+	return strings.TrimSuffix(name, "."+apex.String())
+}
+
+// apply makes the changes (RFC 2136 3.4.2).
+func (d *draft) apply(msg *dns.Msg) *refusal {
+	for _, rr := range msg.Ns {
+		h := rr.Header()
+		owner, _ := d.owner(h)
+		switch h.Class {
+		case dns.ClassINET:
+			data, _ := dataOf(rr)
+			d.add(owner, journal.NewRecord(owner, h.Rrtype, h.Ttl, data))
+		case dns.ClassANY:
+			d.remove(owner, func(r journal.Record) bool {
+				return (h.Rrtype == dns.TypeANY || r.Type() == h.Rrtype) && !d.isOrigin(owner, r.Type())
+			})
+		case dns.ClassNONE:
+			data, _ := dataOf(rr)
+			if h.Rrtype == dns.TypeSOA || d.isOrigin(owner, h.Rrtype) && len(d.recordsOf(owner, h.Rrtype)) == 1 {
+				continue // the zone keeps its SOA and its last NS
+			}
+			d.remove(owner, func(r journal.Record) bool { return r.Type() == h.Rrtype && folded([]byte(r.Data())) == folded(data) })
+		}
+	}
+	return d.checkSizes()
+}
+
+// isOrigin reports whether records are the SOA or NS of the zone.
+func (d *draft) isOrigin(owner dnsname.Wire, typ uint16) bool {
+	return (typ == dns.TypeSOA || typ == dns.TypeNS) && bytes.Equal(owner, d.apex)
+}
+
+func (d *draft) remove(owner dnsname.Wire, which func(journal.Record) bool) {
+	d.names[string(owner)] = slices.DeleteFunc(slices.Clone(d.load(owner)), which)
+}
+
+// add adds a record. A CNAME beside other records is ignored, and so are others beside a CNAME. The records of a set have one
+// TTL, that of the last one added.
+func (d *draft) add(owner dnsname.Wire, r journal.Record) {
+	typ, records := r.Type(), d.load(owner)
+	if typ == dns.TypeSOA {
+		if bytes.Equal(owner, d.apex) && newer(r.Serial(), d.soa.Serial()) {
+			d.soa = r
+		}
+		return
+	}
+	for _, other := range records {
+		if (typ == dns.TypeCNAME) != (other.Type() == dns.TypeCNAME) {
+			return
+		}
+	}
+	next, replaced := make([]journal.Record, 0, len(records)+1), false
+	for _, other := range records {
+		switch {
+		case other.Type() != typ:
+		case typ == dns.TypeCNAME || folded([]byte(other.Data())) == folded([]byte(r.Data())):
+			other, replaced = r, true
+		default:
+			other = other.WithTTL(r.TTL())
+		}
+		next = append(next, other)
+	}
+	if !replaced {
+		next = append(next, r)
+	}
+	d.names[string(owner)] = next
+}
+
+// checkSizes refuses more records at a name than any application needs.
+func (d *draft) checkSizes() *refusal {
+	for owner, records := range d.names {
+		count := map[uint16]int{}
+		for _, r := range records {
+			if count[r.Type()]++; count[r.Type()] > maxInSet && len(records) > len(d.before[owner]) {
+				return &refusal{dns.RcodeRefused, fmt.Sprintf("%s would have more than %d records of a type", dnsname.Wire(owner), maxInSet)}
+			}
+		}
+		if len(count) > maxTypes {
+			return &refusal{dns.RcodeRefused, fmt.Sprintf("%s would have more than %d types", dnsname.Wire(owner), maxTypes)}
+		}
+	}
+	return nil
+}
+
+// outcome returns what changes.
+func (d *draft) outcome(soa journal.Record) *Update {
+	c := new(journal.Change)
+	u := &Update{Rcode: dns.RcodeSuccess}
+	for _, owner := range sortedKeys(d.names) {
+		before, now := d.before[owner], d.names[owner]
+		changed := map[uint16]bool{}
+		for _, r := range before {
+			if !slices.Contains(now, r) && r.Type() != dns.TypeSOA {
+				c.Deleted = append(c.Deleted, r)
+				changed[r.Type()] = true
+			}
+		}
+		for _, r := range now {
+			if !slices.Contains(before, r) {
+				c.Added = append(c.Added, r)
+				changed[r.Type()] = true
+			}
+		}
+		for _, typ := range sortedKeys(changed) {
+			u.Sets = append(u.Sets, setsOf(dnsname.Wire(owner), typ, now))
+		}
+	}
+	if len(c.Deleted)+len(c.Added) > 0 || d.soa != soa {
+		u.Change = c
+	}
+	return u
+}
+
+// setsOf returns the change that makes the records of a type at a name these.
+func setsOf(owner dnsname.Wire, typ uint16, records []journal.Record) zones.SetChange {
+	set := zones.SetChange{Owner: owner, Type: typ}
+	for _, r := range records {
+		if r.Type() == typ {
+			set.TTL = r.TTL()
+			set.Data = append(set.Data, []byte(r.Data()))
+		}
+	}
+	return set
+}
+
+// setOf is setsOf for records of one name and type.
+func setOf(records []journal.Record) zones.SetChange {
+	return setsOf(records[0].Owner(), records[0].Type(), records)
+}
+
+// dataOf returns the data of a record in wire form; an error: it has none, and its type needs some.
+func dataOf(rr dns.RR) ([]byte, error) {
+	if rr.Header().Rdlength == 0 {
+		return nil, fmt.Errorf("%s without data", dns.Type(rr.Header().Rrtype))
+	}
+	plain := dns.Copy(rr)
+	plain.Header().Name, plain.Header().Class = ".", dns.ClassINET
+	buf := make([]byte, dns.MaxMsgSize)
+	end, err := dns.PackRR(plain, buf, 0, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	return buf[1+recordFixed : end], nil
+}

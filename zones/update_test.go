@@ -1,0 +1,170 @@
+package zones
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/dnsname"
+)
+
+// updatedZones are two zones, the second below the first one. The first one has a balanced name.
+const updatedZones = `
+pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}}
+zones:
+  example.com: {file: /z, names: {www.p: {pool: web}}}
+  sub.c.example.com: {nameservers: {ns.example.net: []}, contact: h@example.com}
+`
+
+// compiledText compiles updatedZones with record sets of example.com.
+func compiledText(t testing.TB, sets map[string][]string) *Data {
+	t.Helper()
+	cfg, _, err := config.Parse("m.yaml", []byte(updatedZones))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "$TTL 60\n"
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		for _, data := range sets[key] {
+			text += key + " " + data + "\n"
+		}
+	}
+	data, report := compile(cfg, fstest.MapFS{"z": {Data: []byte(text)}}, time.Unix(1, 0))
+	if data == nil {
+		_, err := report.Join()
+		t.Fatal(err, text)
+	}
+	return data
+}
+
+// changeTo returns the change that makes records the set of a name and a type.
+func changeTo(t testing.TB, key string, records []string) SetChange {
+	t.Helper()
+	name, typ, _ := strings.Cut(key, " ")
+	c := SetChange{Type: dns.StringToType[typ], TTL: 60}
+	for _, data := range append(records, "") {
+		if data == "" && len(c.Data) < len(records) {
+			continue
+		}
+		if c.Owner == nil {
+			parsed, err := dnsname.Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Owner = parsed.Wire()
+		}
+		if data == "" {
+			break
+		}
+		rr, err := dns.NewRR(name + " 60 IN " + typ + " " + data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		end, err := dns.PackRR(rr, buf, 0, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Data = append(c.Data, buf[end-int(rr.Header().Rdlength):end])
+	}
+	return c
+}
+
+// looked describes what a query finds, without the numbers of nodes.
+func looked(d *Data, name dnsname.Wire, qtype uint16) string {
+	m := d.Lookup(name, qtype)
+	out := fmt.Sprint(m.Kind, m.Zone)
+	if m.Node == 0 {
+		return out
+	}
+	out += " " + d.NodeName(m.Node).String()
+	for _, set := range d.RRsets(m.Node) {
+		out += fmt.Sprint(set.Type, set.TTL, set.Count, set.Data)
+	}
+	for _, id := range d.Glue(m.Node) {
+		count, records := d.GlueRecords(id)
+		out += fmt.Sprint("glue", count, records)
+	}
+	return out + fmt.Sprint(d.Balanced(m.Node) != nil)
+}
+
+// TestUpdatedDataIsAsCompiled makes random updates, and compares each result with the data compiled from the same records.
+func TestUpdatedDataIsAsCompiled(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	names := []string{"a", "b.a", "c.b.a", "*.a", "x.y.a", "d", "e.d", "*.d", "ns.d", "f.e.d", "p", "q.c"}
+	sets := map[string][]string{
+		"example.com. SOA": {"ns.example.com. h. 1 2 3 4 5"}, "example.com. NS": {"ns.example.com."}, "ns.example.com. A": {"192.0.2.1"},
+		"cut.example.com. NS": {"ns.d.example.com.", "ns.example.com."},
+	}
+	data := compiledText(t, sets)
+	for step := range 150 {
+		changed := map[string]bool{}
+		for range 1 + random.IntN(3) {
+			name := names[random.IntN(len(names))] + ".example.com."
+			key := name + " " + []string{"A", "TXT", "NS"}[random.IntN(3)]
+			if strings.HasSuffix(key, "NS") && (name == "p.example.com." || strings.HasPrefix(name, "*")) {
+				continue
+			}
+			value := map[string][]string{"A": {"192.0.2.7"}, "TXT": {"t"}, "NS": {"ns." + name, "ns.example.com."}}[key[strings.IndexByte(key, ' ')+1:]]
+			if sets[key] = value; random.IntN(2) == 0 {
+				delete(sets, key)
+			}
+			changed[key] = true
+		}
+		serial := fmt.Sprintf("ns.example.com. h. %d 2 3 4 5", step+2)
+		sets["example.com. SOA"], changed["example.com. SOA"] = []string{serial}, true
+		var changes []SetChange
+		for _, key := range slices.Sorted(maps.Keys(changed)) {
+			changes = append(changes, changeTo(t, key, sets[key]))
+		}
+		before := data
+		var err error
+		if data, err = data.Update(0, changes); err != nil {
+			t.Fatal(err)
+		}
+		want := compiledText(t, sets)
+		for _, name := range append(names, "", "zz", "zz.a", "zz.b.a", "zz.d", "ns", "cut", "g.cut", "c", "sub.c", "z.sub.c", "www.p", "y.a", "e.f.e.d") {
+			wire := dnsname.Name(strings.TrimPrefix(name+".example.com.", ".")).Wire()
+			for _, qtype := range []uint16{dns.TypeA, dns.TypeDS} {
+				if got, want := looked(data, wire, qtype), looked(want, wire, qtype); got != want {
+					t.Fatalf("seed %d, step %d, %s:\n%s\nwant\n%s\nafter %v", seed, step, name, got, want, changed)
+				}
+			}
+		}
+		if data.Serial(0) != uint32(step+2) || before.Serial(0) != uint32(step+1) {
+			t.Fatalf("serials %d, before %d", data.Serial(0), before.Serial(0))
+		}
+		if !bytes.Equal(want.Negative(0).Data, data.Negative(0).Data) || want.Negative(0).TTL != data.Negative(0).TTL {
+			t.Fatal("the SOA of negative answers differs")
+		}
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	sets := map[string][]string{"example.com. SOA": {"ns.example.com. h. 1 2 3 4 5"}, "example.com. NS": {"ns.example.com."}, "ns.example.com. A": {"192.0.2.1"}}
+	for i := range 1000 {
+		sets[fmt.Sprintf("n%d.example.com. A", i)] = []string{"192.0.2.1"}
+	}
+	data := compiledText(b, sets)
+	add := changeTo(b, "_acme-challenge.example.com. TXT", []string{"t"})
+	remove := add
+	remove.Data = nil
+	for b.Loop() {
+		for _, c := range []SetChange{add, remove} {
+			var err error
+			if data, err = data.Update(0, []SetChange{c}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
