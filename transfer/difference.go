@@ -99,6 +99,22 @@ type key [2]uint64
 
 func keyOf(digest journal.Digest) key { return key(digest[:2]) }
 
+// inOrder returns records in the order of the zone.
+func (c *Content) inOrder(records map[journal.Record]bool) (all []journal.Record) {
+	for set := range c.sets {
+		if len(records) == 0 {
+			break
+		}
+		for data := range set.RDATA() {
+			if r := record(&set, data); records[r] {
+				all = append(all, r)
+				delete(records, r)
+			}
+		}
+	}
+	return all
+}
+
 func has(numbers map[key]uint32, k key) bool { _, ok := numbers[k]; return ok }
 
 // compare returns the change from one content of a zone to another, and the size of the latter. It holds a hash for each set of
@@ -137,17 +153,7 @@ func compare(before, after *Content) (change *journal.Change, octets int) {
 			}
 		}
 	}
-	for set := range after.sets { // in the order of the zone
-		if len(added) == 0 {
-			break
-		}
-		for data := range set.RDATA() {
-			if r := record(&set, data); added[r] {
-				change.Added = append(change.Added, r)
-				delete(added, r)
-			}
-		}
-	}
+	change.Added = after.inOrder(added)
 	change.Digest = a.digest
 	return change, a.octets
 }

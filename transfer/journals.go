@@ -17,6 +17,9 @@ import (
 	"meridian/zones"
 )
 
+// maxFileName is the longest name of a zone that is the name of its file.
+const maxFileName = 200
+
 // folderName is the folder of the journals in the state directory.
 const folderName = "journals"
 
@@ -106,10 +109,8 @@ func (j *Journals) pathOf(zone dnsname.Name) string {
 		return ""
 	}
 	name := strings.TrimSuffix(string(zone), ".")
-	plain := func(r rune) bool {
-		return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z'
-	}
-	if name == "" || len(name) > 200 || strings.Trim(name, ".") != name || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+	odd := func(r rune) bool { return !strings.ContainsRune("-_.0123456789abcdefghijklmnopqrstuvwxyz", r) }
+	if name == "" || len(name) > maxFileName || strings.ContainsFunc(name, odd) {
 		hash := sha256.Sum256([]byte(zone))
 		name = "zone-" + hex.EncodeToString(hash[:16])
 	}

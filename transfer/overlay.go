@@ -54,39 +54,41 @@ func overlaid(data *zones.Data, zone zones.ZoneID, owner dnsname.Wire, changed [
 	} else if !data.Holds(zone, owner) {
 		return nil, false
 	}
-	ttl, types := map[uint16]uint32{}, map[uint16]bool{}
+	types := map[uint16]bool{}
 	for _, r := range changed {
 		types[r.Type()] = true
-		if _, added := o.Added[r]; added {
-			ttl[r.Type()] = r.TTL()
-		}
 	}
-	var now []journal.Record
-	for _, r := range currentRecords(data, zone, owner) {
-		if _, deleted := o.Deleted[r.WithTTL(0)]; deleted && types[r.Type()] {
-			continue
-		}
-		if t, set := ttl[r.Type()]; set {
-			r = r.WithTTL(t)
-		}
-		now = append(now, r)
-	}
-	for _, r := range slices.Sorted(slices.Values(changed)) {
-		if _, added := o.Added[r]; added && !slices.Contains(now, r) {
-			now = append(now, r)
-		}
-	}
-	aliases := 0
-	for _, r := range now {
-		if r.Type() == dns.TypeCNAME {
-			aliases++
-		}
-	}
-	if aliases > 0 && len(now) > 1 {
+	now := overlaidRecords(currentRecords(data, zone, owner), slices.Sorted(slices.Values(changed)), o)
+	isAlias := func(r journal.Record) bool { return r.Type() == dns.TypeCNAME }
+	if len(now) > 1 && slices.ContainsFunc(now, isAlias) {
 		return nil, false
 	}
 	for _, typ := range sortedKeys(types) {
 		sets = append(sets, setsOf(owner, typ, now))
 	}
 	return sets, true
+}
+
+// overlaidRecords returns the records of a name with what updates changed there. A set has the TTL of what was added to it.
+func overlaidRecords(file, changed []journal.Record, o *journal.Overlay) (now []journal.Record) {
+	ttl := map[uint16]uint32{}
+	for _, r := range changed {
+		if _, added := o.Added[r]; added {
+			ttl[r.Type()] = r.TTL()
+		}
+	}
+	for _, r := range file {
+		if t, set := ttl[r.Type()]; set {
+			r = r.WithTTL(t)
+		}
+		if _, deleted := o.Deleted[r.WithTTL(0)]; !deleted {
+			now = append(now, r)
+		}
+	}
+	for _, r := range changed {
+		if _, added := o.Added[r]; added && !slices.Contains(now, r) {
+			now = append(now, r)
+		}
+	}
+	return now
 }

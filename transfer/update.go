@@ -296,17 +296,16 @@ func wellFormed(rr dns.RR) bool {
 // forbidden returns why the key may not make a change; nil: it may.
 func (d *draft) forbidden(owner dnsname.Wire, h *dns.RR_Header) *refusal {
 	refuse := func(why string) *refusal { return &refusal{dns.RcodeRefused, why} }
-	node, known := d.data.NodeIn(d.zone, owner)
-	switch {
+	switch apex := bytes.Equal(owner, d.apex); {
 	case signing(h.Rrtype):
 		return refuse(dns.Type(h.Rrtype).String() + " records are made by signing")
 	case h.Rrtype == dns.TypeDNAME:
 		return refuse("DNAME records are only changed in the file")
-	case d.balanced(owner) && h.Rrtype != dns.TypeSOA && h.Rrtype != dns.TypeNS:
+	case d.balanced(owner) && !d.isOrigin(owner, h.Rrtype):
 		return refuse(h.Name + " is bound to a pool")
-	case !known && !d.data.Holds(d.zone, owner):
+	case !d.data.Holds(d.zone, owner):
 		return refuse(h.Name + " is in another zone of this server")
-	case h.Rrtype == dns.TypeNS && !bytes.Equal(owner, d.apex) && known && d.data.HidesOthers(node):
+	case h.Rrtype == dns.TypeNS && !apex && d.data.HidesOthers(owner):
 		return refuse("a delegation would hide balanced names or another zone")
 	}
 	name := relativeName(owner, d.apex)

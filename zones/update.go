@@ -62,15 +62,9 @@ func (s *Data) fork() *Data {
 
 // change replaces a set.
 func (u *updater) change(c *SetChange) error {
-	id := u.d.find(c.Owner)
-	switch {
-	case id == 0 && len(c.Data) == 0:
-		return nil
-	case id == 0:
-		var err error
-		if id, err = u.create(c.Owner); err != nil {
-			return err
-		}
+	id, err := u.ensure(c)
+	if id == 0 || err != nil {
+		return err
 	}
 	n := &u.d.nodes[id]
 	if n.zone != u.zone || c.Type == dns.TypeDNAME || n.flags.has(isBalanced) && c.Type != dns.TypeSOA && c.Type != dns.TypeNS {
@@ -81,13 +75,28 @@ func (u *updater) change(c *SetChange) error {
 		return err
 	}
 	u.replace(n, c.Type, set)
-	u.touched[id] = true
-	u.hosts = u.hosts || c.Type == dns.TypeA || c.Type == dns.TypeAAAA
-	if c.Type == dns.TypeNS && !n.flags.has(isApex) {
-		u.cuts = true
-		u.mark(n, isCut, set.count > 0)
-	}
+	u.note(id, c.Type, set.count > 0)
 	return nil
+}
+
+// note records what a changed set has an effect on.
+func (u *updater) note(id NodeID, typ uint16, exists bool) {
+	n := &u.d.nodes[id]
+	u.touched[id] = true
+	u.hosts = u.hosts || typ == dns.TypeA || typ == dns.TypeAAAA
+	if typ == dns.TypeNS && !n.flags.has(isApex) {
+		u.cuts = true
+		u.mark(n, isCut, exists)
+	}
+}
+
+// ensure returns the node of a change; 0: there is none, and none is needed.
+func (u *updater) ensure(c *SetChange) (NodeID, error) {
+	id := u.d.find(c.Owner)
+	if id == 0 && len(c.Data) > 0 {
+		return u.create(c.Owner)
+	}
+	return id, nil
 }
 
 // mark sets or clears a flag that has an effect on the names below.
@@ -311,12 +320,11 @@ func (s *Data) Holds(zone ZoneID, name dnsname.Wire) bool {
 	return id != 0 && s.nodes[id].zone == zone
 }
 
-// HidesOthers reports whether a delegation or DNAME at a node would hide balanced names, or another zone of ours.
-func (s *Data) HidesOthers(id NodeID) bool {
-	name := s.NodeName(id)
+// HidesOthers reports whether a delegation of a name would hide balanced names, or another zone of ours.
+func (s *Data) HidesOthers(name dnsname.Wire) bool {
 	for i := 1; i < len(s.nodes); i++ {
 		n := &s.nodes[i]
-		if (n.flags.has(isBalanced) || n.flags.has(isApex)) && NodeID(i) != id && int(n.nameLen) >= len(name) && isBelow(s.NodeName(NodeID(i)), name) {
+		if (n.flags.has(isBalanced) || n.flags.has(isApex)) && int(n.nameLen) > len(name) && isBelow(s.NodeName(NodeID(i)), name) {
 			return true
 		}
 	}
