@@ -134,10 +134,10 @@ func (d *draft) recordsOf(owner dnsname.Wire, typ uint16) (of []journal.Record) 
 	return of
 }
 
-// balanced reports whether a pool answers at a name.
+// balanced reports whether a pool answers at a name, or the name is that of whoami.
 func (d *draft) balanced(owner dnsname.Wire) bool {
 	node, ok := d.data.NodeIn(d.zone, owner)
-	return ok && d.data.Balanced(node) != nil
+	return ok && (d.data.Balanced(node) != nil || d.data.IsWhoami(node))
 }
 
 // owner returns the name of a record in lower case, if it is in the zone.
@@ -302,7 +302,7 @@ func (d *draft) forbidden(owner dnsname.Wire, h *dns.RR_Header) *refusal {
 	case h.Rrtype == dns.TypeDNAME:
 		return refuse("DNAME records are only changed in the file")
 	case d.balanced(owner) && !d.isOrigin(owner, h.Rrtype):
-		return refuse(h.Name + " is bound to a pool")
+		return refuse(h.Name + " is bound to a pool or whoami")
 	case !d.data.Holds(d.zone, owner):
 		return refuse(h.Name + " is in another zone of this server")
 	case h.Rrtype == dns.TypeNS && !apex && d.data.HidesOthers(owner):

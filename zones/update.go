@@ -67,7 +67,7 @@ func (u *updater) change(c *SetChange) error {
 		return err
 	}
 	n := &u.d.nodes[id]
-	if n.zone != u.zone || c.Type == dns.TypeDNAME || n.flags.has(isBalanced) && c.Type != dns.TypeSOA && c.Type != dns.TypeNS {
+	if n.zone != u.zone || c.Type == dns.TypeDNAME || n.flags.has(isWhoami) || n.flags.has(isBalanced) && c.Type != dns.TypeSOA && c.Type != dns.TypeNS {
 		return fmt.Errorf("%s is not a static name of the zone", c.Owner)
 	}
 	set, err := u.d.appendSet(c)
