@@ -46,6 +46,7 @@ type Config struct {
 	Loads         []LoadSource
 	Health        Health
 	Pools         []Pool
+	Views         []View
 	Zones         []Zone
 	Notify        []Sink
 
@@ -446,7 +447,8 @@ type Zone struct {
 	FilePos     Pos
 	Names       []BalancedName
 	Whoami      []WhoamiName
-	Access      Access // the clients that are answered
+	Access      Access        // the clients that are answered
+	Views       []ViewBinding // of Names, for some clients
 	Pos         Pos
 
 	DNSSEC         string // policy of Config.DNSSEC.Policies, or Unsigned; empty: presigned if File has signatures, else unsigned

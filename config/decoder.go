@@ -55,7 +55,7 @@ func newDecoder(file string, doc *yamldoc.Document) *decoder {
 		environment: os.LookupEnv,
 		defaults:    newDefaults(),
 		doc:         doc,
-		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}, kindSigning: {}, kindTSIG: {}},
+		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}, kindView: {}, kindSigning: {}, kindTSIG: {}},
 		poolEdges:   make(map[string][]edge),
 		settings:    make(map[setting]nodeKey),
 		checkEdges:  make(map[string][]edge),

@@ -40,6 +40,7 @@ func (d *decoder) lint(cfg *Config) {
 	d.unmeasured(cfg)
 	d.idleSources(cfg)
 	d.warnShadowed(cfg)
+	d.warnUnreachableViews(cfg)
 	d.warnUnreadMetrics(cfg)
 	d.warnManySeries(cfg)
 }
@@ -48,8 +49,8 @@ func (d *decoder) lint(cfg *Config) {
 func boundPools(zones []Zone) map[string]bool {
 	bound := make(map[string]bool)
 	for i := range zones {
-		for j := range zones[i].Names {
-			bound[zones[i].Names[j].Pool] = true
+		for b := range zones[i].Bindings() {
+			bound[b.Pool] = true
 		}
 	}
 	return bound
@@ -219,7 +220,7 @@ func (s *linter) largeAnswers(p *Pool) {
 
 // largeNames applies largeAnswers to names with their own number of answers.
 func (s *linter) largeNames(z *Zone) {
-	for _, b := range z.Names {
+	for b := range z.Bindings() {
 		p := s.pools[b.Pool]
 		if b.Answers == p.Answers {
 			continue

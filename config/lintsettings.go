@@ -102,9 +102,9 @@ func (s *linter) idleDefault(p *Pool) {
 func severalAnswers(zones []Zone) map[string]bool {
 	several := make(map[string]bool)
 	for i := range zones {
-		for j := range zones[i].Names {
-			if n := &zones[i].Names[j]; n.Answers != 1 {
-				several[n.Pool] = true
+		for b := range zones[i].Bindings() {
+			if b.Answers != 1 {
+				several[b.Pool] = true
 			}
 		}
 	}

@@ -160,6 +160,7 @@ func (d *decoder) document() *Config {
 		{name: "loads", set: d.loads(&cfg.Loads)},
 		{name: "health", set: d.health(&cfg.Health)},
 		{name: "pools", set: d.pools(&cfg.Pools)},
+		{name: "views", set: d.views(&cfg.Views)},
 		{name: "zones", set: d.zones(&cfg.Zones)},
 		{name: "dnssec", set: d.dnssec(&cfg.DNSSEC)},
 		{name: "tsig", set: d.tsig(&cfg.TSIG)},
@@ -196,10 +197,10 @@ func (c *Config) complete() {
 	for _, p := range c.Pools {
 		answers[p.Name] = p.Answers
 	}
-	for _, z := range c.Zones {
-		for i := range z.Names {
-			if name := &z.Names[i]; name.Answers == poolsAnswers {
-				name.Answers = answers[name.Pool]
+	for i := range c.Zones {
+		for b := range c.Zones[i].Bindings() {
+			if b.Answers == poolsAnswers {
+				b.Answers = answers[b.Pool]
 			}
 		}
 	}

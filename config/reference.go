@@ -17,6 +17,7 @@ const (
 	kindLoad   kind = "load"
 	kindPool   kind = "pool"
 	kindGroup  kind = "group"
+	kindView   kind = "view"
 
 	kindSigning kind = "DNSSEC policy"
 	kindTSIG    kind = "TSIG key"

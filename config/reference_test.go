@@ -77,6 +77,9 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"notify":                  {"notify: [{?: 1}]"},
 		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
 		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
+		"views":                   {"views: {a: {?: 1}}"},
+		"views.match":             {"views: {a: {match: {?: 1}}}"},
+		"zones.names.views":       {"zones: {a: {names: {b: {views: {c: {?: 1}}}}}}"},
 		"zones.names":             {"zones: {a: {names: {b: {?: 1}}}}"},
 		"zones.names.https":       {"zones: {a: {names: {b: {https: {?: 1}}}}}"},
 	}

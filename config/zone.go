@@ -193,20 +193,17 @@ const poolsAnswers = -1
 // once, to the current name.
 func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 	parse := func(key *yaml.Node) (dnsname.Name, bool) { return d.balancedName(key, z.Name) }
-	var b BalancedName
-	var whoami bool
-	keys := []field{
-		{name: "pool", set: d.refer(kindPool, &b.Pool)},
-		{name: "ttl", set: d.ttl(&b.TTL)},
-		{name: "answers", set: d.integerInRange(&b.Answers, 0, maxAnswers)},
-		{name: "https", set: d.https(&b.HTTPS)},
-		{name: "ecs", set: d.ecs(&b.ECS)},
-		{name: "whoami", set: setValue(&whoami, d.onlyTrue)},
-	}
+	var (
+		b      BalancedName
+		views  *yaml.Node
+		whoami bool
+	)
+	keys := append(d.bindingKeys(&b),
+		field{name: "https", set: d.https(&b.HTTPS)}, field{name: "ecs", set: d.ecs(&b.ECS)}, field{name: "views", set: capture(&views)},
+		field{name: "whoami", set: setValue(&whoami, d.onlyTrue)})
 	z.Names = make([]BalancedName, 0, d.doc.Count(n))
 	return userMapping(d, n, parse, func(name dnsname.Name, key, value *yaml.Node) {
-		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
-		whoami = false
+		b, views, whoami = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}, nil, false
 		if d.mapping(value, keys) && !whoami {
 			d.exactlyOne(value, "pool", "whoami")
 		}
@@ -214,6 +211,9 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 			d.whoami(value, z)
 			z.Whoami = append(z.Whoami, WhoamiName{Name: name, Pos: posOf(key)})
 			return
+		}
+		if views != nil {
+			d.nameViews(views, z, b)
 		}
 		z.Names = append(z.Names, b)
 	})

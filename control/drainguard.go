@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -35,13 +36,21 @@ func checkAnswers(doing, again string, under func() (*sides, error)) error {
 	cfg, before, after := s.before.Config, answering(s.before.Pools), answering(s.after.Pools)
 	var lost []string
 	for i := range cfg.Zones {
-		for _, name := range cfg.Zones[i].Names {
-			if before[name.Pool] && !after[name.Pool] {
-				lost = append(lost, string(name.Name))
+		for b, view := range cfg.Zones[i].Bindings() {
+			if before[b.Pool] && !after[b.Pool] {
+				lost = append(lost, nameInView(b.Name, view))
 			}
 		}
 	}
 	return lostAnswers(doing, again, lost)
+}
+
+// nameInView returns a name, and the view if it is bound for the clients of one.
+func nameInView(name dnsname.Name, view string) string {
+	if view == "" {
+		return string(name)
+	}
+	return fmt.Sprintf("%s (view %s)", name, view)
 }
 
 // answering returns the pools that give an answer in some family.

@@ -28,6 +28,7 @@ type Explanation struct {
 	Signatures []answer.ExplainedSignature `json:"signatures,omitempty"` // of the sets of the answer, in a signed zone
 	Why        string                      `json:"why,omitempty"`        // the reason for an empty answer
 	Notes      []string                    `json:"notes,omitempty"`      // settings for the source of the query that decided
+	View       string                      `json:"view,omitempty"`       // of the client, at a name with views
 
 	ExtendedError *ExplainedError `json:"extended_error,omitempty"` // of the answer to a query with EDNS
 
@@ -104,6 +105,7 @@ func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation
 		Scope:      int(traced.Scope),
 		Why:        traced.Why,
 		Notes:      traced.Notes,
+		View:       traced.View,
 
 		ExtendedError: explainedError(traced.EDE),
 

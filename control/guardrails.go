@@ -116,8 +116,8 @@ func regionList(regions []string) string {
 func boundPools(cfg *config.Config) (bound []string) {
 	named := map[string]bool{}
 	for i := range cfg.Zones {
-		for _, name := range cfg.Zones[i].Names {
-			named[name.Pool] = true
+		for b := range cfg.Zones[i].Bindings() {
+			named[b.Pool] = true
 		}
 	}
 	for i := range cfg.Pools {

@@ -24,6 +24,7 @@ type Zone struct {
 type BoundName struct {
 	Name dnsname.Name `json:"name"`
 	Pool string       `json:"pool"`
+	View string       `json:"view,omitempty"` // whose clients the pool answers; empty: all others
 }
 
 // Region is a configured region, as JSON.
@@ -47,8 +48,8 @@ func (c *Control) Zones() []Zone {
 		for _, n := range of.Nameservers {
 			z.Nameservers = append(z.Nameservers, n.Name)
 		}
-		for _, n := range of.Names {
-			z.Bound = append(z.Bound, BoundName{n.Name, n.Pool})
+		for b, view := range of.Bindings() {
+			z.Bound = append(z.Bound, BoundName{b.Name, b.Pool, view})
 		}
 		all = append(all, z)
 	}

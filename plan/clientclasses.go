@@ -53,6 +53,8 @@ func (c *clientClasses) gather(clients Clients, sides [2]*side) error {
 			var bits int
 			key, bits = s.Pools.ClientKey(addr, key)
 			longest = max(longest, bits)
+			key, bits = s.Zones.AppendViewKey(key, addr)
+			longest = max(longest, bits)
 		}
 		if longest > client.Network.Bits() {
 			low, high := halves(client.Network)

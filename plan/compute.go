@@ -18,18 +18,25 @@ func (f *forecaster) compute() {
 	for _, p := range f.pairs {
 		if f.byAddress(p) {
 			for _, c := range f.classes.samples {
-				f.count(c.weighed, p, f.delta(p, c.addr))
+				if names := f.namesFor(p, c.addr); names > 0 {
+					f.count(c.weighed, p, names, f.delta(p, c.addr))
+				}
 			}
 			continue
 		}
-		deltas := make([]*delta, len(f.classes.kindOf))
-		for _, c := range f.classes.all {
-			if deltas[c.kind] == nil {
-				deltas[c.kind] = f.delta(p, f.classes.kindOf[c.kind])
+		deltas, names := make([]*delta, len(f.classes.kindOf)), make([]int, len(f.classes.kindOf))
+		for kind, addr := range f.classes.kindOf {
+			if names[kind] = f.namesFor(p, addr); names[kind] > 0 {
+				deltas[kind] = f.delta(p, addr)
 			}
-			f.count(c, p, deltas[c.kind])
+		}
+		for _, c := range f.classes.all {
+			if names[c.kind] > 0 {
+				f.count(c, p, names[c.kind], deltas[c.kind])
+			}
 		}
 	}
+	f.pairs = slices.DeleteFunc(f.pairs, func(p *pair) bool { return p.sum.weight == 0 }) // of views without clients
 }
 
 // byAddress reports whether the client address itself decides on either side.
@@ -37,9 +44,9 @@ func (f *forecaster) byAddress(p *pair) bool {
 	return f.sides[0].Pools.DependsOnAddress(p.pools[0]) || f.sides[1].Pools.DependsOnAddress(p.pools[1])
 }
 
-// count adds the effect on a class that queries a pair's names to all sums that include it.
-func (f *forecaster) count(c weighed, p *pair, d *delta) {
-	weight, km := c.weight*float64(p.names), f.distances(c.at)
+// count adds the effect on a class that queries so many of a pair's names to all sums that include it.
+func (f *forecaster) count(c weighed, p *pair, names int, d *delta) {
+	weight, km := c.weight*float64(names), f.distances(c.at)
 	sums := []*totals{&f.all, &p.sum, sumFor(f.countries, cmp.Or(c.at.Country, unknown))}
 	sums = append(sums, sumFor(f.continents, cmp.Or(c.at.Continent, unknown)))
 	if c.asn != 0 {

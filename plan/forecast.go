@@ -3,7 +3,9 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"meridian/config"
@@ -11,6 +13,7 @@ import (
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/snapshot"
+	"meridian/zones"
 )
 
 // Compare forecasts the effect on the traffic of clients if after replaces before. If names
@@ -68,10 +71,16 @@ type side struct {
 // pair represents all names with the same pool before and the same pool after.
 type pair struct {
 	pools [2]pools.ID
-	names int
+	names map[clientViews]int // by the clients that have these pools
 	sum   totals
 
 	impaired [impairments]Change // weighted
+}
+
+// clientViews is the views of clients, before and after; the zero value of one side is that of clients in no view.
+type clientViews struct {
+	any  bool // the clients of all views
+	side [2]zones.ViewID
 }
 
 func newForecaster(before, after *snapshot.Snapshot) *forecaster {
@@ -99,16 +108,43 @@ func newForecaster(before, after *snapshot.Snapshot) *forecaster {
 	return f
 }
 
+// inViews is the pool of a name, and its pools in views; nil: none has another one.
+type inViews struct {
+	pool  pools.ID
+	views map[zones.ViewID]pools.ID
+}
+
+// in returns the pool of the name in a view.
+func (v inViews) in(id zones.ViewID) pools.ID {
+	if pool, ok := v.views[id]; ok {
+		return pool
+	}
+	return v.pool
+}
+
 // bound returns the names of a side that pools answer.
-func (s *side) bound() map[dnsname.Name]pools.ID {
+func (s *side) bound() map[dnsname.Name]inViews {
 	ids := make(map[string]pools.ID, len(s.Config.Pools))
 	for i := range s.Config.Pools {
 		ids[s.Config.Pools[i].Name] = pools.ID(i)
 	}
-	all := make(map[dnsname.Name]pools.ID)
+	views := make(map[string]zones.ViewID, len(s.Config.Views))
+	for i := range s.Config.Views {
+		views[s.Config.Views[i].Name] = zones.ViewID(i + 1)
+	}
+	all := make(map[dnsname.Name]inViews)
 	for i := range s.Config.Zones {
-		for _, n := range s.Config.Zones[i].Names {
-			all[n.Name] = ids[n.Pool]
+		for b, view := range s.Config.Zones[i].Bindings() {
+			bound := all[b.Name]
+			switch {
+			case view == "":
+				bound = inViews{pool: ids[b.Pool]}
+			case bound.views == nil:
+				bound.views = map[zones.ViewID]pools.ID{views[view]: ids[b.Pool]}
+			default:
+				bound.views[views[view]] = ids[b.Pool]
+			}
+			all[b.Name] = bound
 		}
 	}
 	return all
@@ -132,7 +168,7 @@ func (f *forecaster) pair(only []dnsname.Name) error {
 }
 
 // compareNames groups the wanted names of both sides by their pools, and counts those of one side.
-func (f *forecaster) compareNames(before, after map[dnsname.Name]pools.ID, wanted func(dnsname.Name) bool) {
+func (f *forecaster) compareNames(before, after map[dnsname.Name]inViews, wanted func(dnsname.Name) bool) {
 	known := make(map[[2]pools.ID]*pair)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		old := before[name]
@@ -142,12 +178,14 @@ func (f *forecaster) compareNames(before, after map[dnsname.Name]pools.ID, wante
 		case !both:
 			f.names.Removed++
 		default:
-			key := [2]pools.ID{old, now}
-			if known[key] == nil {
-				known[key] = &pair{pools: key}
-				f.pairs = append(f.pairs, known[key])
+			for clients := range f.viewsOf(old, now) {
+				key := [2]pools.ID{old.in(clients.side[0]), now.in(clients.side[1])}
+				if known[key] == nil {
+					known[key] = &pair{pools: key, names: make(map[clientViews]int)}
+					f.pairs = append(f.pairs, known[key])
+				}
+				known[key].names[clients]++
 			}
-			known[key].names++
 			f.names.Names++
 		}
 	}
@@ -156,4 +194,32 @@ func (f *forecaster) compareNames(before, after map[dnsname.Name]pools.ID, wante
 			f.names.Added++
 		}
 	}
+}
+
+// viewsOf yields the views that a name distinguishes clients by: one for all clients if it has no views.
+func (f *forecaster) viewsOf(before, after inViews) iter.Seq[clientViews] {
+	return func(yield func(clientViews) bool) {
+		if before.views == nil && after.views == nil {
+			yield(clientViews{any: true})
+			return
+		}
+		for old := range 1 + len(f.sides[0].Config.Views) {
+			for now := range 1 + len(f.sides[1].Config.Views) {
+				if !yield(clientViews{side: [2]zones.ViewID{zones.ViewID(old), zones.ViewID(now)}}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// namesFor returns how many names of the pair a client gets these pools for.
+func (f *forecaster) namesFor(p *pair, client netip.Addr) int {
+	of := clientViews{}
+	for i, s := range f.sides {
+		if key, _ := s.Zones.AppendViewKey(nil, client); len(key) > 0 {
+			of.side[i] = zones.ViewID(key[0])
+		}
+	}
+	return p.names[clientViews{any: true}] + p.names[of]
 }

@@ -19,9 +19,9 @@ func (t *Tree) clientTTLs() []time.Duration {
 	}
 	ttls := make([]time.Duration, len(t.pools))
 	for i := range t.cfg.Zones {
-		for _, name := range t.cfg.Zones[i].Names {
-			of := ids[name.Pool]
-			ttl := ttlOf(&name)
+		for b := range t.cfg.Zones[i].Bindings() {
+			of := ids[b.Pool]
+			ttl := ttlOf(b)
 			ttls[of] = max(ttls[of], ttl)
 			if fallback := t.pools[of].fallback; fallback != none {
 				ttls[fallback] = max(ttls[fallback], ttl)

@@ -24,14 +24,15 @@ func (c *compiler) limitDraws() {
 			return // the pools above it would only repeat it
 		}
 	}
-	for _, z := range c.cfg.Zones {
-		for _, name := range z.Names {
-			id := c.pools[name.Pool]
-			if name.Answers == c.cfg.Pools[id].Answers {
+	for i := range c.cfg.Zones {
+		z := &c.cfg.Zones[i]
+		for b, view := range z.Bindings() {
+			id := c.pools[b.Pool]
+			if b.Answers == c.cfg.Pools[id].Answers {
 				continue
 			}
-			if n := c.drawsOf(draws, int(id), name.Answers); n > maxDraws {
-				c.fail(c.cfg.ErrorAt(name.Pos, answersPath(z, name), tooMany(n), "draw fewer here or in the pools below"))
+			if n := c.drawsOf(draws, int(id), b.Answers); n > maxDraws {
+				c.fail(c.cfg.ErrorAt(b.Pos, answersPath(z, b, view), tooMany(n), "draw fewer here or in the pools below"))
 			}
 		}
 	}
@@ -42,8 +43,12 @@ func tooMany(n int) string {
 }
 
 // answersPath returns the key's path, as package config writes it.
-func answersPath(z config.Zone, name config.BalancedName) string {
-	return "zones." + strings.TrimSuffix(string(z.Name), ".") + ".names." + strings.TrimSuffix(string(name.Name), ".") + ".answers"
+func answersPath(z *config.Zone, b *config.BalancedName, view string) string {
+	path := "zones." + strings.TrimSuffix(string(z.Name), ".") + ".names." + strings.TrimSuffix(string(b.Name), ".")
+	if view != "" {
+		path += ".views." + view
+	}
+	return path + ".answers"
 }
 
 // draws returns the most members that one walk of a pool draws, including nested pools.

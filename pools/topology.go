@@ -8,8 +8,8 @@ func (c *compiler) linkParents() {
 	t := c.tree
 	t.bound = make([]bool, len(t.pools))
 	for i := range c.cfg.Zones {
-		for _, name := range c.cfg.Zones[i].Names {
-			if id, ok := c.pools[name.Pool]; ok {
+		for b := range c.cfg.Zones[i].Bindings() {
+			if id, ok := c.pools[b.Pool]; ok {
 				t.bound[id] = true
 			}
 		}

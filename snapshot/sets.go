@@ -44,8 +44,8 @@ func (s *Snapshot) SignedSets() (sets SignedSets, ok bool) {
 		}
 		sets.Needed += z.Records + z.Names // a set has at least a record, and each name an NSEC record
 		zone := &s.Config.Zones[i]
-		for j := range zone.Names {
-			sets.Needed += c.ofName(zone, &zone.Names[j])
+		for b := range zone.Bindings() {
+			sets.Needed += c.ofName(zone, b)
 		}
 	}
 	sets.Room = s.Signing.CacheSize / dnssec.EntrySize

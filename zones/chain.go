@@ -112,10 +112,18 @@ func (s *Data) AppendWildcard(dst []byte, name dnsname.Wire) []byte {
 // Encloser returns the closest name above name that exists. Do not change it.
 func (s *Data) Encloser(name dnsname.Wire) dnsname.Wire { return s.NodeName(s.encloser(name)) }
 
-// GivesCName reports whether a pool may answer for node with a CNAME.
+// GivesCName reports whether a pool may answer for node with a CNAME, to any client.
 func (s *Data) GivesCName(node NodeID) bool {
-	binding := s.Balanced(node)
-	return binding != nil && binding.CName != NoCName
+	n := &s.nodes[node]
+	if !n.flags.has(isBalanced) {
+		return false
+	}
+	for b := range s.bindingsOf(n) {
+		if b.CName != NoCName {
+			return true
+		}
+	}
+	return false
 }
 
 // ZoneOf returns the zone of a node.

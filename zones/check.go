@@ -264,7 +264,7 @@ func (c *compiler) missingAddress(id NodeID, target dnsname.Wire) string {
 func (c *compiler) missingAddressAt(id NodeID, lack string) string {
 	n := &c.s.nodes[id]
 	switch {
-	case n.flags.has(isBalanced) && c.s.bindings[n.extra].CName != NoCName:
+	case c.s.GivesCName(id):
 		return "is an alias, or may be (RFC 2181 10.3)"
 	case n.flags.has(isBalanced):
 		return ""

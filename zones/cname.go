@@ -29,17 +29,21 @@ func (c *compiler) cnameOf(name dnsname.Name) CName {
 // has SOA and NS, and has no static records.
 func (c *compiler) checkCName(id NodeID) {
 	n := &c.s.nodes[id]
-	if !n.flags.has(isBalanced) || c.s.bindings[n.extra].CName == NoCName {
+	if !n.flags.has(isBalanced) {
 		return
 	}
-	if n.flags.has(isApex) {
-		b := c.balancedName(id)
-		c.nameErrorf(n.zone, b, "bind it to a pool without cname members; a target's addresses are allowed here",
-			"pool %q may answer a CNAME, which is not allowed at the apex beside SOA and NS", b.Pool)
-		return
-	}
-	for typ, at := range c.types(id) {
-		c.errorf(at, "remove this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has no other records",
-			typeName(typ), c.quoted(id), c.balancedName(id).Pool)
+	for b := range c.s.bindingsOf(n) {
+		pool := c.cfg.Pools[b.Pool].Name
+		switch {
+		case b.CName == NoCName:
+		case n.flags.has(isApex):
+			c.nameErrorf(n.zone, c.balancedName(id), "bind it to a pool without cname members; a target's addresses are allowed here",
+				"pool %q may answer a CNAME, which is not allowed at the apex beside SOA and NS", pool)
+		default:
+			for typ, at := range c.types(id) {
+				c.errorf(at, "remove this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has no other records",
+					typeName(typ), c.quoted(id), pool)
+			}
+		}
 	}
 }

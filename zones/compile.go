@@ -34,6 +34,8 @@ type compiler struct {
 	families  []families // by pool
 	bindings  map[Binding]uint32
 	services  map[string]Service // by their data
+	viewIDs   map[string]ViewID
+	rows      map[string]ViewsID // rows of Data.viewed
 	buf       []byte             // to pack one record
 
 	memberTypes []uint8 // by pool, see Binding.Types
@@ -90,6 +92,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 			index:  make([]uint64, 8),
 			zones:  make([]zone, len(cfg.Zones)),
 			access: newAccess(cfg.Zones),
+			views:  newViews(cfg.Views),
 		},
 		fsys:      fsys,
 		changed:   modified(fsys, cfg.Files(), now),
@@ -99,6 +102,8 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 		pools:     make(map[string]pools.ID, len(cfg.Pools)),
 		bindings:  make(map[Binding]uint32),
 		services:  make(map[string]Service),
+		viewIDs:   viewIDs(cfg.Views),
+		rows:      make(map[string]ViewsID),
 		buf:       make([]byte, maxPacked),
 	}
 	for i := range cfg.Pools {
@@ -174,6 +179,7 @@ func (c *compiler) addBalancedNames(z ZoneID) {
 	for i := range zone.Names {
 		c.bind(z, &zone.Names[i])
 	}
+	c.addViews(z)
 }
 
 func (c *compiler) bind(z ZoneID, b *config.BalancedName) {

@@ -81,11 +81,11 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	}
 	pool := c.s.bindings[c.s.nodes[id].extra].Pool
 	found := c.s.Lookup(b.HTTPS.Target.Wire(), dns.TypeHTTPS)
-	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Pool == pool {
+	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Pool == pool && c.s.bindings[target.extra].Views == 0 {
 		return
 	}
 	apex := c.cfg.Zones[z].Name
 	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
-	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
+	what := fmt.Sprintf("%q is not bound to pool %q for all clients", b.HTTPS.Target, b.Pool)
 	c.errs = append(c.errs, c.cfg.ErrorAt(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
 }

@@ -137,8 +137,8 @@ func (c *compiler) renderMembers() {
 	}
 	for i := range c.cfg.Zones {
 		reached := make(map[pools.ID]bool)
-		for j := range c.cfg.Zones[i].Names {
-			c.reach(reached, c.cfg.Zones[i].Names[j].Pool)
+		for b := range c.cfg.Zones[i].Bindings() {
+			c.reach(reached, b.Pool)
 		}
 		for id := range reached {
 			members := c.cfg.Pools[id].Members
@@ -258,14 +258,14 @@ func (c *compiler) checkMemberTypes(id NodeID) {
 	if !n.flags.has(isBalanced) {
 		return
 	}
-	b := &c.s.bindings[n.extra]
-	for typ := range b.MemberTypes {
-		if _, at, ok := c.setOf(id, typ); ok {
-			c.errorf(at, "remove one of the two", "%s of %s, whose pool %q has members with %[1]s records", typeName(typ), c.quoted(id), c.cfg.Pools[b.Pool].Name)
+	for b := range c.s.bindingsOf(n) {
+		for typ := range b.MemberTypes {
+			if _, at, ok := c.setOf(id, typ); ok {
+				c.errorf(at, "remove one of the two", "%s of %s, whose pool %q has members with %[1]s records", typeName(typ), c.quoted(id), c.cfg.Pools[b.Pool].Name)
+			}
 		}
-	}
-	if b.Gives(dns.TypeHTTPS) && b.HTTPS.Exists() {
-		name := c.balancedName(id)
-		c.nameErrorf(n.zone, name, "remove one of the two", "https, and pool %q has members with HTTPS records", name.Pool)
+		if b.Gives(dns.TypeHTTPS) && b.HTTPS.Exists() {
+			c.nameErrorf(n.zone, c.balancedName(id), "remove one of the two", "https, and pool %q has members with HTTPS records", c.cfg.Pools[b.Pool].Name)
+		}
 	}
 }

@@ -66,6 +66,7 @@ type Binding struct {
 	HTTPS   Service
 	ECS     bool  // the client subnet of a query is used; else the packet's source
 	Types   uint8 // that some client can get, one bit each: see Gives, givesV4 and givesV6
+	Views   ViewsID
 }
 
 // UsesECS reports whether any answer depends on the client subnet of a query.
@@ -170,7 +171,9 @@ func (s *Data) LargestTTLs() []uint32 {
 		n := &s.nodes[1+i]
 		largest := &all[n.zone]
 		if n.flags.has(isBalanced) {
-			*largest = max(*largest, s.bindings[n.extra].TTL)
+			for b := range s.bindingsOf(n) {
+				*largest = max(*largest, b.TTL)
+			}
 		}
 		for _, set := range s.nodeSets(n) {
 			*largest = max(*largest, set.ttl)

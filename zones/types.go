@@ -31,19 +31,30 @@ func (s *Data) AppendTypes(types []uint16, node NodeID) []uint16 {
 		types = append(types, sets[i].typ)
 	}
 	if n.flags.has(isBalanced) {
-		b := &s.bindings[n.extra]
-		if b.Types&givesV4 != 0 {
-			types = append(types, dns.TypeA)
+		types = s.appendGiven(types, n)
+	}
+	return types
+}
+
+// appendGiven appends the types that the pools of a balanced name give, in all its views.
+func (s *Data) appendGiven(types []uint16, n *node) []uint16 {
+	all := s.bindings[n.extra]
+	if all.Views != 0 {
+		for b := range s.bindingsOf(n) {
+			all.Types |= b.Types
 		}
-		if b.Types&givesV6 != 0 {
-			types = append(types, dns.TypeAAAA)
-		}
-		if b.HTTPS.Exists() {
-			types = append(types, dns.TypeHTTPS)
-		}
-		for typ := range b.MemberTypes {
-			types = append(types, typ)
-		}
+	}
+	if all.Types&givesV4 != 0 {
+		types = append(types, dns.TypeA)
+	}
+	if all.Types&givesV6 != 0 {
+		types = append(types, dns.TypeAAAA)
+	}
+	if all.HTTPS.Exists() {
+		types = append(types, dns.TypeHTTPS)
+	}
+	for typ := range all.MemberTypes {
+		types = append(types, typ)
 	}
 	return types
 }

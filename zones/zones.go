@@ -62,6 +62,8 @@ type Data struct {
 	presigned  []*Presigned // by ZoneID; nil: no zone is presigned
 	masters    []string
 	access     []*access // by ZoneID; nil: every zone answers all clients
+	views      *views    // nil: no view is configured
+	viewed     []uint32  // by ViewsID and ViewID: see InView
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.

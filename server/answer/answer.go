@@ -36,7 +36,9 @@ type question struct {
 	bySubnet   bool     // client subnets are used at one
 	drawn      int      // how many of the answer's last records are addresses chosen by a pool
 	failedOpen bool
-	prohibited bool // the last name is in a zone that does not answer the client
+	prohibited bool     // the last name is in a zone that does not answer the client
+	boundTo    pools.ID // the pool of the last balanced name, in the view of the client
+	view       string   // of the client, in an explanation; empty: that of all other clients
 	extra      extras
 	dnames     dnameUses
 	end        chainEnd
@@ -130,9 +132,10 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	binding := data.Balanced(match.Node)
 	if binding != nil {
 		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+		binding = q.inView(owner, binding)
 	}
 	if q.qtype == dns.TypeANY {
-		q.any(owner, match)
+		q.any(owner, match, binding)
 		return nil, false
 	}
 	if binding != nil && balances(binding, q.qtype) {
@@ -297,12 +300,10 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 
 // any adds one record set: the balanced addresses if there are any, otherwise the smallest static
 // one (RFC 8482 4.1).
-func (q *question) any(owner dnsname.Wire, match zones.Match) {
+func (q *question) any(owner dnsname.Wire, match zones.Match, binding *zones.Binding) {
 	data := q.serving.zones
-	if binding := data.Balanced(match.Node); binding != nil {
-		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding) {
-			return
-		}
+	if binding != nil && (q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding)) {
+		return
 	}
 	if data.IsWhoami(match.Node) && q.whoami(owner, dns.TypeTXT) {
 		return

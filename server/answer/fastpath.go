@@ -80,6 +80,9 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 	q, data := &r.query, r.at.active.zones
 	if binding := data.Balanced(match.Node); binding != nil {
 		q.edns.decidedBy(binding)
+		if binding.Views != 0 {
+			binding = r.inView(a, binding, source)
+		}
 		if balances(binding, q.qtype) {
 			return r.fastBalanced(a, match, binding, source)
 		}

@@ -61,10 +61,11 @@ func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	for i, policy := range m.policies() {
 		m.pool(&b, i, policy)
 	}
+	b.WriteString("views:\n  v0: {match: {network: [10.0.0.0/9, \"2001:db8::/46\"]}}\n  v1: {match: {network: [10.16.0.0/13, 11.0.0.0/8]}}\n")
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
 	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(nesting), m.IntN(1000))
 	for i := range poolCount {
-		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https(), m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)))
+		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s%s%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https(), m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)), m.views())
 	}
 	for _, name := range []string{`"*.p1"`, "a.p2", `"*.b.p3"`} {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(poolCount), m.IntN(1000), m.https())
@@ -123,6 +124,14 @@ func (m generator) https() string {
 		return ""
 	}
 	return ", https: " + pick(m, "{}", "{alpn: [h2, h3], port: 8443}", "{alpn: [h3], no_default_alpn: true, priority: 65535}")
+}
+
+// views generates other bindings of a third of the names, for the clients of views.
+func (m generator) views() string {
+	if m.IntN(3) > 0 {
+		return ""
+	}
+	return fmt.Sprintf(", views: {v0: {pool: q%d, ttl: 7}%s}", m.IntN(abroad), m.sometimes(2, fmt.Sprintf(", v1: {pool: q%d, answers: %d}", m.IntN(abroad), m.IntN(4))))
 }
 
 // options generates keys of a pool that fit its policy.

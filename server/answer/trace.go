@@ -46,6 +46,7 @@ type Traced struct {
 	Why         string     // the reason for an empty answer
 	EDE         uint16     // the extended error (RFC 8914); 0: none
 	Notes       []string   // what else decided the answer: settings for the source of the query
+	View        string     // of the client, at a name with views; empty: none
 	Steps       []pools.Step
 	PoolAnswers []pools.PoolAnswer
 	Answers     []ExplainedRecord // Msg.Answer
@@ -75,7 +76,7 @@ func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	}
 	who, source := s.decidedBy(asked, q.usesECS())
 	return Traced{
-		Msg: q.msg, EDE: q.extra.ede, Notes: q.notes, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
+		Msg: q.msg, EDE: q.extra.ede, Notes: q.notes, View: q.view, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
 		Steps: q.steps, PoolAnswers: q.standings, Answers: explained(q.msg.Answer), Signatures: q.noted,
 	}
 }

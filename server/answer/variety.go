@@ -41,7 +41,12 @@ func newVariety(cfg *config.Config, signed bool) *variety {
 
 // namesSeveral reports whether a name of a zone asks for more members than one.
 func namesSeveral(z config.Zone) bool {
-	return slices.ContainsFunc(z.Names, func(n config.BalancedName) bool { return n.Answers != 1 })
+	for b := range z.Bindings() {
+		if b.Answers != 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // bound returns one of the draws that a signed answer with this owner may have. Their first random numbers divide the

@@ -1,0 +1,40 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"meridian/plan"
+	"meridian/snapshot"
+)
+
+// TestAViewMovesItsClients binds a name to another pool for a view: its clients move, also half of a network, and no
+// others.
+func TestAViewMovesItsClients(t *testing.T) {
+	const other = near + "  inner: {policy: all, members: [{name: i, region: us, addresses: [10.0.0.9]}]}\n"
+	before := serving(t, "", other)
+	after := build(t, viewed())
+	list := clients(t, before, "203.0.113.0/24,2", "192.0.2.0/24,1", "198.51.100.0/24,1")
+	for _, c := range []struct {
+		before, after *snapshot.Snapshot
+		moved         float64
+	}{{before, after, 0.25}, {after, before, 0.25}, {after, after, 0}} {
+		f, err := plan.Compare(c.before, c.after, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Moved != c.moved || f.Names != 1 {
+			t.Errorf("%v of %d names moves, want %v of one", f.Moved, f.Names, c.moved)
+		}
+		if got := len(f.Pools); c.moved > 0 && got != 2 {
+			t.Errorf("%d pools, want that of all clients and that of the view: %+v", got, f.Pools)
+		}
+	}
+}
+
+// viewed returns the configuration of the test with a view for half of the clients in Ireland.
+func viewed() string {
+	text := strings.Replace(world, "pools:\n%s", "views: {half: {match: {network: [203.0.113.0/25]}}}\npools:\n"+near+"  inner: {policy: all, members: [{name: i, region: us, addresses: [10.0.0.9]}]}\n", 1)
+	text = strings.Replace(text, "%s\n", "      www: {pool: web, views: {half: {pool: inner}}}\n", 1)
+	return strings.ReplaceAll(text, "%s", "")
+}
