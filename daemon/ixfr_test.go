@@ -50,6 +50,22 @@ func (p *primary) write(t *testing.T, name, text string) {
 	}
 }
 
+// reload loads another configuration, and returns when both reloads of it have ended: the second one reads the files again.
+func (p *primary) reload(t *testing.T, text string) {
+	t.Helper()
+	ended := func() int {
+		return strings.Count(p.log.all(), "msg=reloaded ") + strings.Count(p.log.all(), `msg="reload refused`)
+	}
+	before := ended()
+	p.runningDaemon.reload(text)
+	counterpart.Await(t, func() error {
+		if n := ended() - before; n < 2 {
+			return fmt.Errorf("%d reloads have ended", n)
+		}
+		return nil
+	})
+}
+
 // listens returns the address of a server's sockets, from its log, which has it soon after the server answers.
 func (r *runningDaemon) listens(t *testing.T) (address string) {
 	t.Helper()
@@ -123,14 +139,14 @@ func TestReloadsAreDifferences(t *testing.T) {
 	p := startPrimary(t, "}", ixfrZone)
 	second := strings.Replace(ixfrZone, " 7 ", " 8 ", 1) + "c 60 A 192.0.2.3\n"
 	p.write(t, "zone", second)
-	p.reload(p.text)
+	p.reload(t, p.text)
 	third := strings.NewReplacer(" 8 ", " 9 ", `"b"`, `"bb"`).Replace(second)
 	p.write(t, "zone", third)
-	p.reload(p.text)
-	p.reload(p.text) // changes nothing
+	p.reload(t, p.text)
+	p.reload(t, p.text) // changes nothing
 	pooled := strings.Replace(p.text, "example.com: {", "example.com: {names: {www: {pool: web}}, ", 1)
 	p.write(t, "zone", strings.NewReplacer(" 9 ", " 10 ", "a A 192.0.2.1\n", "").Replace(third))
-	p.reload(pooled)
+	p.reload(t, pooled)
 	check := func(server string) {
 		t.Helper()
 		for serial, want := range map[uint32]string{
@@ -177,7 +193,7 @@ func TestLargeDifferenceIsNotSentByUDP(t *testing.T) {
 		fmt.Fprintf(&text, "n%d A 192.0.2.1\n", i)
 	}
 	p.write(t, "zone", text.String())
-	p.reload(p.text)
+	p.reload(t, p.text)
 	server := p.listens(t)
 	if got := ixfr(t, server, "udp", 7); len(got) != 1 {
 		t.Errorf("by UDP: %d records", len(got))
@@ -191,7 +207,7 @@ func TestLargeDifferenceIsNotSentByUDP(t *testing.T) {
 func TestCorruptJournalIsSetAside(t *testing.T) {
 	p := startPrimary(t, "}", ixfrZone)
 	p.write(t, "zone", strings.Replace(ixfrZone, " 7 ", " 8 ", 1)+"c A 192.0.2.3\n")
-	p.reload(p.text)
+	p.reload(t, p.text)
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -246,10 +262,10 @@ func TestSerialPolicyOfReloads(t *testing.T) {
 			server := p.listens(t)
 			first := p.serial(t, server)
 			p.write(t, "zone", ixfrZone+"c A 192.0.2.3\n")
-			p.reload(p.text)
+			p.reload(t, p.text)
 			second := p.serial(t, server)
 			p.write(t, "zone", strings.Replace(ixfrZone, " 7 ", " 20 ", 1))
-			p.reload(p.text)
+			p.reload(t, p.text)
 			third := p.serial(t, server)
 			if err := want(first, second, third); err != nil {
 				t.Errorf("serials %d, %d, %d: %v", first, second, third, err)
@@ -358,7 +374,7 @@ func TestSecondariesTakeDifferences(t *testing.T) {
 			secondary := fmt.Sprintf("127.0.0.1:%d", port)
 			counterpart.Await(t, func() error { return hasText(secondary, "b.example.com.", "b") })
 			p.write(t, "zone", strings.NewReplacer(" 7 ", " 8 ", `"b"`, `"bb"`).Replace(ixfrZone))
-			p.reload(p.text)
+			p.reload(t, p.text)
 			counterpart.Await(t, func() error { return hasText(secondary, "b.example.com.", "bb") })
 			if !strings.Contains(p.log.all(), "type=ixfr serial=8") {
 				t.Errorf("no difference was sent by TCP:\n%s", p.log.all())

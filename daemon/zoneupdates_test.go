@@ -91,7 +91,7 @@ func TestNsupdateChangesAZone(t *testing.T) {
 		}
 	}
 	check(server)
-	p.reload(p.text)
+	p.reload(t, p.text)
 	check(server)
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
