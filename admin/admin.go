@@ -18,6 +18,7 @@
 //	GET    /v1/audit?since=&subject=&limit=   the changes made through the API
 //	GET    /v1/forecast?target=T&kind=K&value=V   effect of a change on traffic; from=healthy: of the present problems
 //	GET    /v1/zones                    served zones and bound names
+//	POST   /v1/zones/refresh            asks the primaries of a zone now
 //	GET    /v1/keys                     DNSSEC keys of the signed zones
 //	GET    /v1/regions                  regions and their locations
 //	GET    /v1/cluster                  nodes of the cluster, and the votes of its regions

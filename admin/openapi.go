@@ -44,6 +44,7 @@ func (a *api) routes() []route {
 		{"GET /v1/answers", a.answers, "Answers of each member"},
 		{"GET /v1/resolvers", a.resolvers, "Resolvers that query the server"},
 		{"GET /v1/zones", a.zones, "Zones"},
+		{"POST /v1/zones/refresh", a.audited("refresh a zone", a.refreshZone), "Ask the primaries of a zone now"},
 		{"GET /v1/keys", a.keys, "DNSSEC keys of the signed zones"},
 		{"GET /v1/regions", a.regions, "Regions"},
 		{"GET /v1/cluster", a.cluster, "The cluster of the node"},

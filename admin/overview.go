@@ -30,10 +30,6 @@ func (a *api) answers(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, a.control.Answers())
 }
 
-func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
-}
-
 func (a *api) keys(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"zones": a.control.Keys()})
 }

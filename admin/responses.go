@@ -46,12 +46,13 @@ func responseTypes() map[string]any {
 		"GET /v1/version": struct {
 			Version string `json:"version"`
 		}{},
-		"GET /v1/session":   Session{},
-		"GET /v1/events":    EventPage{},
-		"GET /v1/audit":     AuditPage{},
-		"GET /v1/stats":     control.Stats{},
-		"GET /v1/answers":   control.Answers{},
-		"GET /v1/resolvers": control.ResolverReport{},
+		"GET /v1/session":        Session{},
+		"GET /v1/events":         EventPage{},
+		"GET /v1/audit":          AuditPage{},
+		"GET /v1/stats":          control.Stats{},
+		"GET /v1/answers":        control.Answers{},
+		"GET /v1/resolvers":      control.ResolverReport{},
+		"POST /v1/zones/refresh": control.Zone{},
 		"GET /v1/zones": struct {
 			Zones []control.Zone `json:"zones"`
 		}{},

@@ -463,6 +463,10 @@ type Zone struct {
 	Journal  Journal
 	Update   []UpdateRule // who may change records of the zone
 
+	Primaries    []Primary // that the zone is transferred from; empty: none
+	PrimariesPos Pos
+	MaxSize      int // of a transfer, in octets
+
 	Serial    SerialPolicy
 	SerialPos Pos // zero: none is written
 }

@@ -70,6 +70,11 @@ func (c *Config) eachFile(f func(path *string)) {
 	}
 	for i := range c.Zones {
 		given(&c.Zones[i].ExtraDNSKEYs)
+		for j := range c.Zones[i].Primaries {
+			if t := c.Zones[i].Primaries[j].TLS; t != nil {
+				given(&t.CA)
+			}
+		}
 	}
 	for i := range c.TSIG {
 		given(&c.TSIG[i].SecretFile)

@@ -80,6 +80,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"views":                   {"views: {a: {?: 1}}"},
 		"views.match":             {"views: {a: {match: {?: 1}}}"},
 		"zones.names.views":       {"zones: {a: {names: {b: {views: {c: {?: 1}}}}}}"},
+		"zones.primaries":         {"zones: {a: {primaries: [{?: 1}]}}"},
+		"zones.primaries.tls":     {"zones: {a: {primaries: [{tls: {?: 1}}]}}"},
 		"zones.names":             {"zones: {a: {names: {b: {?: 1}}}}"},
 		"zones.names.https":       {"zones: {a: {names: {b: {https: {?: 1}}}}}"},
 	}

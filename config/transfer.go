@@ -168,7 +168,10 @@ func (d *decoder) journal(to *Journal) setter {
 }
 
 // Journaled reports whether the changes of a zone are recorded: another server may take it, updates may change it, or its serial
-// follows from the one before.
+// follows from the one before. A zone that comes from primaries has their serial, and is sent whole.
 func (z *Zone) Journaled() bool {
+	if len(z.Primaries) > 0 {
+		return false
+	}
 	return len(z.Transfer.Out) > 0 || len(z.Transfer.Notify) > 0 || len(z.Update) > 0 || z.Serial == IncrementSerial || z.Serial == DateSerial
 }

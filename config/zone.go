@@ -67,6 +67,8 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "serial", set: d.serial(z)},
 		{name: "journal", set: d.journal(&z.Journal)},
 		{name: "update", set: capture(&update)},
+		{name: "primaries", set: d.primaries(&z.Primaries)},
+		{name: "max_size", set: d.size(&z.MaxSize, leastMaxSize, mostMaxSize)},
 	})
 	if !ok {
 		return
@@ -82,7 +84,8 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 	d.noteAnswerSettings(n, z)
 	d.access(allow, deny, &z.Access)
-	if yamldoc.Child(n, "file") == nil {
+	d.checkPrimaries(n, z)
+	if yamldoc.Child(n, "file") == nil && yamldoc.Child(n, "primaries") == nil {
 		const origin = "SOA and NS are made from nameservers and contact, or come from file"
 		d.required(n, "nameservers", origin)
 		d.required(n, "contact", origin)

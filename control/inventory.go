@@ -5,6 +5,7 @@ import (
 
 	"meridian/dnsname"
 	"meridian/snapshot"
+	"meridian/transfer/secondary"
 )
 
 // Zone is a served zone, as JSON.
@@ -18,6 +19,8 @@ type Zone struct {
 	File        string         `json:"file,omitempty"` // its master file
 	TTL         uint32         `json:"ttl"`            // of answers from pools, in seconds
 	Bound       []BoundName    `json:"bound"`
+
+	Secondary *secondary.Status `json:"secondary,omitempty"` // of a zone that comes from primaries
 }
 
 // BoundName is a name that a pool answers.
@@ -38,12 +41,13 @@ type Region struct {
 // Zones returns the served zones, in the order of the configuration.
 func (c *Control) Zones() []Zone {
 	snapshot := c.currentView().Snapshot
+	copies := c.copyStatuses(time.Now())
 	all := []Zone{}
 	for i, sum := range snapshot.Zones.Summary() {
 		of := &snapshot.Config.Zones[i]
 		z := Zone{
 			Zone: sum.Zone, Serial: sum.Serial, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
-			Nameservers: []dnsname.Name{}, Bound: []BoundName{},
+			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Secondary: copies[sum.Zone],
 		}
 		for _, n := range of.Nameservers {
 			z.Nameservers = append(z.Nameservers, n.Name)

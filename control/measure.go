@@ -11,6 +11,7 @@ import (
 	"meridian/server/answer"
 	"meridian/server/limit"
 	"meridian/snapshot"
+	"meridian/transfer/secondary"
 )
 
 // Measurement is what a running server exports as metrics.
@@ -33,6 +34,7 @@ type Measurement struct {
 	Notify      []notify.Status
 	Latency     *LatencyStatus // nil: no latency is measured
 	Keys        []snapshot.ZoneKeys
+	Copies      []secondary.Status
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
 	XDP         []XDPStatus
@@ -61,6 +63,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		m.ConfigSkew = nodes
 	}
 	m.Keys = at.Snapshot.SignedZones(time.Now())
+	m.Copies = c.Copies()
 	if e := c.encryptedStatus(at); e != nil {
 		m.Certificates = e.Certificates
 	}

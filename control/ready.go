@@ -10,7 +10,7 @@ import (
 // Readiness says whether a running server should get queries, and if not, why.
 type Readiness struct {
 	Ready bool   `json:"ready"`
-	Why   string `json:"why,omitempty"` // the reason if not ready
+	Why   string `json:"why,omitempty"` // the reason if not ready; else what is not ready yet
 }
 
 // Started reports whether a configuration serves. Until then only Readiness, LastGood and Prober
@@ -28,7 +28,8 @@ func (c *Control) Readiness() Readiness {
 	case c.waitsForGeneration():
 		return Readiness{Why: "waiting for the first generation of the configuration that the cluster shares"}
 	}
-	return Readiness{Ready: true}
+	why, ready := c.waitingZones()
+	return Readiness{Ready: ready, Why: why}
 }
 
 // waitsForGeneration reports whether a node of a cluster with a shared configuration has none yet: it would refuse all queries.

@@ -8,6 +8,7 @@ import (
 	"meridian/pools"
 	"meridian/server/answer"
 	"meridian/snapshot"
+	"meridian/transfer/secondary"
 )
 
 // Status is the status of a running server, as JSON.
@@ -37,6 +38,8 @@ type Status struct {
 	Notify []notify.Status `json:"notify,omitempty"` // the sinks of events
 
 	DNSSEC []snapshot.ZoneKeys `json:"dnssec,omitempty"` // the signed zones
+
+	Secondaries []secondary.Status `json:"secondaries,omitempty"` // the zones that come from primaries
 
 	Cluster *ClusterSummary `json:"cluster,omitempty"` // set if the node is in a cluster
 
@@ -203,7 +206,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

@@ -37,6 +37,7 @@ import (
 	"meridian/server/answer"
 	"meridian/snapshot"
 	"meridian/transfer"
+	"meridian/transfer/secondary"
 )
 
 // Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
@@ -102,6 +103,7 @@ type instance struct {
 	secondaries   *transfer.Notifier // of zones
 	journals      *transfer.Journals // of zones
 	updates       *updateQueue       // of zones
+	copies        *secondary.Keeper  // of zones that have primaries
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
@@ -126,10 +128,12 @@ func newInstance(l *Daemon) *instance {
 	updates := newUpdateQueue()
 	server.UseJournals(journals)
 	server.UseUpdates(updates.apply)
-	return &instance{
+	i := &instance{
 		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, updates: updates, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
+	i.copies = i.newKeeper()
+	return i
 }
 
 // Run serves until ctx ends. The error is a *BindError if an address could not be bound;
@@ -153,6 +157,7 @@ var errStopped = errors.New("it was stopped")
 func (l *instance) run(ctx context.Context) error {
 	defer l.secondaries.Close()
 	defer l.journals.Close()
+	defer l.copies.Close()
 	defer l.poller.Close()
 	defer l.unbind()
 	snapshot, err := l.firstLoad(ctx)
@@ -200,6 +205,7 @@ func (l *instance) run(ctx context.Context) error {
 	}
 	l.useServices(beside)
 	l.sealShared()
+	l.useCopies(g.Snapshot)
 	l.recordGeneration("start")
 	l.noteDigest()
 	l.notifier.Use(sinks(g.Snapshot.Config))

@@ -93,6 +93,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	before.Release() // closes its files, when its last user does
 	before.awaitUnused()
 	l.useServices(services)
+	l.useCopies(loaded)
 	l.warnOfClusterChange(loaded.Config)
 	l.keepSockets()
 	l.sealShared()
@@ -170,9 +171,13 @@ func (l *instance) logReloaded(ctx context.Context, begun time.Time) {
 // countLoaded counts the contents of a snapshot.
 func countLoaded(s *snapshot.Snapshot) *control.Loaded {
 	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
-	for _, z := range s.Zones.Summary() {
-		n.Names += z.Names
+	for i, z := range s.Zones.Summary() {
 		n.Bound += z.Balanced
+		if len(s.Config.Zones[i].Primaries) > 0 { // what it has is not of this configuration: no reload removes it
+			n.Names += z.Balanced
+			continue
+		}
+		n.Names += z.Names
 		n.Records += z.Records
 	}
 	return n

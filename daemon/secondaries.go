@@ -15,6 +15,9 @@ func (l *instance) notifySecondaries(served *snapshot.Snapshot) {
 func noticesOf(s *snapshot.Snapshot) (notices []transfer.Notice) {
 	for i := range s.Config.Zones {
 		z := &s.Config.Zones[i]
+		if s.Zones.Missing(zones.ZoneID(i)) != 0 {
+			continue
+		}
 		for _, to := range z.Transfer.Notify {
 			notice := transfer.Notice{Zone: z.Name, Serial: s.Zones.Serial(zones.ZoneID(i)), To: to}
 			if rule := transfer.RuleFor(z.Transfer.Out, to.Addr()); rule != nil {

@@ -35,22 +35,24 @@ type Snapshot struct {
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
 // certificates, master files). Warnings are config.Errors, with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, geo.Open) }
+func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, nil, geo.Open) }
 
 // BuildInBackground returns a Build for a server that answers queries at the same time. before is the latency table
 // in use, or nil. It is kept if its file is now invalid, and Geo.RefusedLatency returns the reason. The build runs on
-// the caller's goroutine only, whose thread should have a low priority.
-func BuildInBackground(before *geo.Latency) Builder {
+// the caller's goroutine only, whose thread should have a low priority. copies are those in memory of zones that have
+// primaries; others are read from the state directory.
+func BuildInBackground(before *geo.Latency, copies zones.Copies) Builder {
 	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
-		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
+		return build(cfg, copies, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
 	}
 }
 
 // Builder is Build or a result of BuildInBackground.
 type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 
-func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
-	data, report := zones.Compile(cfg)
+func build(cfg *config.Config, copies zones.Copies, open opener) (*Snapshot, []config.Error, error) {
+	data, report := zones.CompileWith(cfg, copies)
+	checkPrimaries(cfg, report)
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
 	cookies, keyring := openCookies(cfg, report), openTSIG(cfg, report)
@@ -85,6 +87,7 @@ func (s *Snapshot) Chain() {
 		if s.Signing != nil && s.Signing.Zones[i] != nil {
 			wanted[i] = s.Signing.Zones[i].Denial() == dnssec.Chain
 		}
+		wanted[i] = wanted[i] && s.Zones.Missing(zones.ZoneID(i)) == 0
 	}
 	s.Chains = s.Zones.NewChains(wanted)
 }

@@ -44,6 +44,12 @@ var families = describe(map[string]family{
 	"tcp_accepted_total":          {kind: counter, help: "TCP connections accepted."},
 	"updates_total":               {kind: counter, labels: []string{"result"}, help: "Dynamic updates of zones: made, or refused."},
 	"transfers_total":             {kind: counter, labels: []string{"direction", "result"}, help: "Zone transfers that were asked for: sent, failed before their end, or refused."},
+	"notifies_total":              {kind: counter, labels: []string{"result"}, help: "Notifications of changed zones received: accepted from a primary, or refused."},
+	"secondary_ready":             {kind: gauge, labels: []string{"zone"}, help: "1 if a zone that comes from primaries is served, 0 if it waits for its first transfer or has expired; an empty zone: the one that expires first, without detail."},
+	"secondary_serial":            {kind: gauge, labels: []string{"zone"}, help: "Serial of the copy of a zone that comes from primaries."},
+	"secondary_confirmed_seconds": {kind: gauge, labels: []string{"zone"}, help: "Seconds since a primary last had the serial of the copy."},
+	"secondary_expiry_seconds":    {kind: gauge, labels: []string{"zone"}, help: "Seconds until the copy expires unless a primary confirms it; negative: since it has."},
+	"secondary_failures":          {kind: gauge, labels: []string{"zone"}, help: "Consecutive checks in which no primary had the zone in a usable form."},
 	"tcp_evicted_total":           {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":             {kind: gauge, labels: []string{"transport"}, help: "Open connections."},
 

@@ -99,9 +99,9 @@ func (s *series) count(detail config.Detail) int {
 	case config.RegionDetail:
 		return fixed + checks + regions + pools.ModeCount
 	case config.PoolDetail:
-		return fixed + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
+		return fixed + s.keySeries() + s.copySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
 	}
-	return fixed + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
+	return fixed + s.keySeries() + s.copySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
 }
 
 // seriesPerCheck is the most series of a check: three results, three states, a histogram, and an expiry.
@@ -112,6 +112,7 @@ func (s *series) send(c *collection, detail config.Detail) {
 	answers := &s.measured.Answers
 	s.sendExpiry(c, detail)
 	s.sendKeys(c, detail)
+	s.sendCopies(c, detail)
 	for names, n := range s.sums(detail) {
 		c.value("member_answers_total", float64(n), names.Pool, names.Member, names.Region)
 	}

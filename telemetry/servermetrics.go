@@ -57,6 +57,8 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("transfers_total", float64(m.TransfersSent), "out", "sent")
 	c.value("transfers_total", float64(m.TransfersFailed), "out", "failed")
 	c.value("transfers_total", float64(m.TransfersRefused), "out", "refused")
+	c.value("notifies_total", float64(m.NotifiesAccepted), "accepted")
+	c.value("notifies_total", float64(m.NotifiesRefused), "refused")
 	c.xdp(m.XDP)
 	c.connections(m)
 }

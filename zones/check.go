@@ -33,7 +33,7 @@ func (c *compiler) check() {
 		}
 	}
 	for i := range c.s.zones {
-		if c.s.zones[i].apex != 0 && !c.hasErrors[i] {
+		if c.s.zones[i].apex != 0 && !c.hasErrors[i] && c.s.zones[i].missing == 0 {
 			c.checkApex(ZoneID(i))
 		}
 	}
@@ -129,7 +129,9 @@ func (c *compiler) checkBalanced(id NodeID) {
 func (c *compiler) checkBelow(id NodeID) {
 	n := &c.s.nodes[id]
 	switch {
-	case n.cover == 0:
+	case n.cover == 0 || c.s.zones[n.zone].missing != 0:
+	case n.flags.has(isBalanced) && c.copied(n.zone):
+		c.warnCovered(id)
 	case !c.s.nodes[n.cover].flags.has(isCut):
 		c.checkBelowDNAME(id, n.cover)
 	case n.flags.has(isBalanced | isWhoami):
@@ -211,7 +213,7 @@ func (c *compiler) checkNameservers(id NodeID) {
 		}
 		if lack := c.missingAddress(id, target); lack != "" {
 			report := c.warnf
-			if n.flags.has(isApex) {
+			if n.flags.has(isApex) && !c.copied(n.zone) {
 				report = c.errorf
 			}
 			report(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",

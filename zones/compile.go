@@ -47,12 +47,22 @@ type compiler struct {
 // compile compiles the zones of cfg. It reads master files from fsys, rooted at /. It returns nil if there are
 // errors.
 func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
+	return compileWith(cfg, nil, fsys, now)
+}
+
+// compileWith is compile with the copies of zones that have primaries.
+func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
 	c.cnames = c.aliasing()
 	c.families, c.memberTypes = c.givenFamilies(), c.givenTypes()
 	for i := range cfg.Zones {
-		if z := ZoneID(i); c.s.zones[z].apex != 0 {
+		switch z := ZoneID(i); {
+		case c.s.zones[z].apex == 0:
+		case len(cfg.Zones[i].Primaries) > 0:
+			c.addBalancedNames(z) // first: they replace what the copy has at them
+			c.addCopy(z, copies[cfg.Zones[i].Name], now)
+		default:
 			c.changedAt[z] = later(c.changed, c.readMaster(z))
 			c.addApexRecords(z)
 			c.addBalancedNames(z)

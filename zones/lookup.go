@@ -11,19 +11,20 @@ type Kind uint8
 
 // The kinds, each with the DNS outcome that it leads to.
 const (
-	Refused  Kind = iota // no zone of ours encloses the name
-	Exact                // Node is the name itself
-	Wildcard             // Node is the wildcard that covers the name (RFC 4592)
-	NXDomain             // neither the name nor anything below it exists
-	Referral             // Node is the zone cut at or above the name
-	DName                // Node, above the name, has a DNAME (RFC 6672)
+	Refused     Kind = iota // no zone of ours encloses the name
+	Exact                   // Node is the name itself
+	Wildcard                // Node is the wildcard that covers the name (RFC 4592)
+	NXDomain                // neither the name nor anything below it exists
+	Referral                // Node is the zone cut at or above the name
+	DName                   // Node, above the name, has a DNAME (RFC 6672)
+	Unavailable             // the zone has no data: see Missing
 )
 
 // Match is the outcome of a lookup by name.
 type Match struct {
 	Kind Kind
 	Zone ZoneID
-	Node NodeID // 0 with Refused and NXDomain
+	Node NodeID // 0 with Refused and NXDomain; the apex with Unavailable
 }
 
 // Lookup finds name, in wire form and lower case. It neither allocates nor locks. A DS query at a cut belongs to the
@@ -32,6 +33,7 @@ type Match struct {
 // The truth table; the first matching row applies (RFC 1034 4.3.2):
 //
 //	the name is    and it, or its closest encloser,       outcome
+//	in a zone      that has no data                       Unavailable; DS of its apex is in the zone above
 //	a node         is a cut, and the type is DS           Exact
 //	a node         is at or below a cut                   Referral
 //	a node         is below a DNAME                       DName
@@ -53,7 +55,7 @@ func (s *Data) Lookup(name dnsname.Wire, qtype uint16) Match {
 func (s *Data) existing(id NodeID, qtype uint16) Match {
 	n := &s.nodes[id]
 	switch {
-	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS):
+	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS || s.orphan(n)):
 		return s.covered(n)
 	case qtype == dns.TypeDS && n.flags.has(isApex) && s.zones[n.zone].above != 0:
 		above := s.zones[n.zone].above
@@ -78,12 +80,18 @@ func (s *Data) missing(encloser NodeID) Match {
 	return Match{Kind: NXDomain, Zone: n.zone}
 }
 
+// orphan reports whether n, which has a cover, is the apex of a zone without data that is below no zone of ours.
+func (s *Data) orphan(n *node) bool { return n.flags.has(isApex) && s.zones[n.zone].above == 0 }
+
 // covered returns the outcome at and below n, which has a cover.
 func (s *Data) covered(n *node) Match {
-	if s.nodes[n.cover].flags.has(isCut) {
+	switch cover := &s.nodes[n.cover]; {
+	case cover.flags.has(isCut):
 		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+	case cover.flags.has(isDName):
+		return Match{Kind: DName, Zone: n.zone, Node: n.cover}
 	}
-	return Match{Kind: DName, Zone: n.zone, Node: n.cover}
+	return Match{Kind: Unavailable, Zone: n.zone, Node: n.cover}
 }
 
 // encloser returns the closest node above name, or 0.

@@ -10,7 +10,7 @@ type node struct {
 	name    uint32 // offset in Data.names
 	set     uint32 // its first set in Data.sets
 	zone    ZoneID
-	cover   NodeID // the cut at or above it, or the DNAME above it, in its zone; 0: none
+	cover   NodeID // the cut at or above it, the DNAME above it, or the apex of its zone if that has no data; 0: none
 	wild    NodeID // the wildcard directly below it in its zone; 0: none
 	extra   uint32 // index of bindings when balanced, of cuts when a cut
 	sets    uint16
@@ -41,6 +41,7 @@ type zone struct {
 	negative rrset
 	changed  int64 // when its files last changed, in seconds since 1970
 	madeSOA  bool  // its SOA is not from a file
+	missing  Missing
 }
 
 // cut is a delegation.

@@ -12,6 +12,9 @@ import (
 // render prepares the parts of answers other than the sets themselves. The zones are valid.
 func (c *compiler) render() {
 	for i := range c.s.zones {
+		if c.s.zones[i].missing != 0 {
+			continue
+		}
 		c.setSerial(ZoneID(i))
 		c.s.renderNegative(ZoneID(i))
 	}

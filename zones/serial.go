@@ -8,7 +8,10 @@ import (
 // serialOctets returns the serial of a zone's SOA: the first of the five numbers that end the record (RFC 1035 3.3.13).
 func (s *Data) serialOctets(zone ZoneID) []byte {
 	data := s.Negative(zone).Data
-	return data[len(data)-20:]
+	if len(data) < soaNumbers {
+		return make([]byte, 4) // the zone has no data: its serial is 0
+	}
+	return data[len(data)-soaNumbers:]
 }
 
 // Serial returns the serial of a zone.

@@ -64,6 +64,7 @@ type Data struct {
 	access     []*access // by ZoneID; nil: every zone answers all clients
 	views      *views    // nil: no view is configured
 	viewed     []uint32  // by ViewsID and ViewID: see InView
+	copies     []*Copy   // by ZoneID; nil: no zone has primaries
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.
@@ -79,7 +80,14 @@ type NodeID uint32
 // ZoneID is a zone of the snapshot: its index in the configuration's Zones.
 type ZoneID uint32
 
-// Compile compiles the zones of a configuration, and reads its master files. It returns nil if there are errors.
-func Compile(cfg *config.Config) (*Data, *Report) {
-	return compile(cfg, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
+// Compile compiles the zones of a configuration, and reads its master files and the copies of zones that have primaries.
+// It returns nil if there are errors.
+func Compile(cfg *config.Config) (*Data, *Report) { return CompileWith(cfg, nil) }
+
+// CompileWith is Compile with some copies that are in memory already.
+func CompileWith(cfg *config.Config, have Copies) (*Data, *Report) {
+	copies, unreadable := ReadCopies(cfg, have)
+	data, report := compileWith(cfg, copies, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
+	report.AddWarnings(unreadable...)
+	return data, report
 }

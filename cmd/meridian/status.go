@@ -92,6 +92,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	printOverrides(w, s)
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
+	printCopies(w, s.Secondaries)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
 	}

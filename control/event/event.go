@@ -28,12 +28,13 @@ const (
 	RateLimit  = "rate_limit" // rate limiting began or ended
 	Filtering  = "filter"     // a rule of the filter was added or removed at run time, or expired
 	Quarantine = "quarantine" // a packet caused a panic, and is dropped for a time
+	Zone       = "zone"       // a zone was transferred from a primary, could not be, or expired
 	Audit      = "audit"      // a change through the API: by a user, from an address
 )
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Quarantine, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Quarantine, Zone, Audit}
 }
 
 // Severity says how urgent an event is.

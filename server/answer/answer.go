@@ -99,6 +99,9 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 		q.extra.found(&q.responder.query, match)
 		q.responder.countZone(match)
 	}
+	if !q.found {
+		q.noteCopy(match)
+	}
 	q.found, q.match = true, match
 	switch match.Kind {
 	case zones.Exact, zones.Wildcard:
@@ -111,6 +114,8 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 		q.nameError(owner)
 	case zones.Refused:
 		q.refused(false)
+	case zones.Unavailable:
+		q.unavailable(match.Zone)
 	}
 	return nil, false
 }

@@ -47,6 +47,8 @@ const (
 	TransfersFailed
 	UpdatesMade
 	UpdatesRefused
+	NotifiesAccepted
+	NotifiesRefused
 	eventCount
 )
 
@@ -142,6 +144,8 @@ type Counters struct {
 	Panics     uint64                              // queries answered SERVFAIL because of a panic
 
 	TransfersRefused uint64 // requests for a zone that were refused
+	NotifiesAccepted uint64 // notifications of primaries
+	NotifiesRefused  uint64 // notifications of others
 	TransfersSent    uint64 // zones sent to other servers
 	TransfersFailed  uint64 // transfers of which the other server has not received all
 	UpdatesMade      uint64 // dynamic updates, also those that changed nothing
@@ -179,6 +183,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
 		TransfersRefused: event(TransfersRefused), TransfersSent: event(TransfersSent), TransfersFailed: event(TransfersFailed),
 		UpdatesMade: event(UpdatesMade), UpdatesRefused: event(UpdatesRefused),
+		NotifiesAccepted: event(NotifiesAccepted), NotifiesRefused: event(NotifiesRefused),
 		Signed: event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}
 	for i := range n.Cookies {

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/dnssec"
 	"meridian/server/limit"
 	"meridian/snapshot"
@@ -58,8 +59,9 @@ type Engine struct {
 	quarantine quarantine
 	numbers    atomic.Uint32 // of responders, so far
 
-	journals *transfer.Journals          // of zones; nil: no zone has one
-	updates  func(*Update) UpdateOutcome // makes a dynamic update; nil: none is made
+	journals *transfer.Journals                 // of zones; nil: no zone has one
+	updates  func(*Update) UpdateOutcome        // makes a dynamic update; nil: none is made
+	notified atomic.Pointer[func(dnsname.Name)] // OnNotify; nil: not set
 
 	observations observations
 	sampleSeed   maphash.Seed // of the sample of resolvers

@@ -29,6 +29,8 @@ func (q *question) explainEmpty(name dnsname.Name) string {
 	switch {
 	case q.msg.Rcode == dns.RcodeRefused && q.found:
 		return q.explainRefused(name)
+	case q.msg.Rcode == dns.RcodeServerFailure && q.found:
+		return q.explainUnavailable(name)
 	case q.msg.Rcode == dns.RcodeNameError:
 		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:

@@ -38,7 +38,7 @@ const (
 // the zone itself answers: not for a name that is delegated or in no zone (RFC 9660 3.2).
 func (x *extras) found(q *query, match zones.Match) {
 	if q.edns.zoneVersion {
-		x.versioned = match.Kind != zones.Refused && match.Kind != zones.Referral
+		x.versioned = match.Kind != zones.Refused && match.Kind != zones.Referral && match.Kind != zones.Unavailable
 		x.zone = match.Zone
 	}
 }

@@ -62,6 +62,8 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 	switch match.Kind {
 	case zones.Refused:
 		r.fastRefused(a, false)
+	case zones.Unavailable:
+		r.fastUnavailable(a, match.Zone)
 	case zones.NXDomain:
 		a.rcode = dns.RcodeNameError
 		r.negative(a, match)

@@ -81,7 +81,7 @@ func TestOutcomeOfUnusualQueries(t *testing.T) {
 		"TSIG":                      {record(aTSIG(dns.ClassANY)), dns.RcodeNotAuth},
 		"TSIG of class IN":          {record(aTSIG(dns.ClassINET)), dns.RcodeFormatError},
 		"TSIG before OPT":           {with(func(m *dns.Msg) { m.Extra = []dns.RR{aTSIG(dns.ClassANY), bare} }), dns.RcodeFormatError},
-		"notify":                    {with(func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify }), dns.RcodeNotImplemented},
+		"notify":                    {with(func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify }), dns.RcodeNotAuth},
 		"update":                    {with(func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }), dns.RcodeNotImplemented},
 		"opcode 15, malformed":      {octets(usual(), func(p []byte) []byte { p[2] |= 15 << 3; return p[:15] }), dns.RcodeNotImplemented},
 		"AXFR":                      {typed(dns.TypeAXFR), dns.RcodeRefused},

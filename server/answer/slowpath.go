@@ -68,6 +68,7 @@ type outcome struct {
 //	query                                 outcome                                       extended error
 //	signed with an error                  NOTAUTH (RFC 8945 5.2)
 //	opcode UPDATE                         see answerUpdate                              18 prohibited, 20, 21
+//	opcode NOTIFY                         see answerNotify                              18, or 20
 //	another opcode than QUERY             NOTIMP                                        21 not supported
 //	no question, with a cookie            NOERROR or BADCOOKIE (RFC 7873 5.4)
 //	malformed                             FORMERR
@@ -85,6 +86,8 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 		msg.Rcode = r.tsigRcode()
 	case q.opcode() == dns.OpcodeUpdate:
 		ede = r.answerUpdate(msg, sound, source)
+	case q.opcode() == dns.OpcodeNotify && sound:
+		ede = r.answerNotify(msg, source)
 	case q.opcode() != dns.OpcodeQuery:
 		msg.Rcode, ede = dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	case q.asksForCookie():

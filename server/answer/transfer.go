@@ -56,6 +56,7 @@ func (r *Responder) TakeTransfer() *Transfer {
 //	the name is not that of a zone            REFUSED
 //	pools: refuse, and it has balanced names  REFUSED
 //	AXFR by UDP                               REFUSED (RFC 5936 4.2)
+//	the zone has no data                      SERVFAIL
 //	IXFR, the client has this serial          the SOA (RFC 1995 4)
 //	IXFR by UDP, the difference fits          the difference, if the journal has it
 //	IXFR by UDP                               the SOA: the client comes by TCP (RFC 1995 2)
@@ -68,6 +69,10 @@ func (r *Responder) answerTransfer(msg *dns.Msg, source netip.Addr) (ede uint16)
 		msg.Rcode = dns.RcodeRefused
 		r.counts.add(uint32(TransfersRefused))
 		return dns.ExtendedErrorCodeProhibited
+	}
+	if missing := s.zones.Missing(zone); missing != 0 {
+		msg.Rcode = dns.RcodeServerFailure
+		return missingEDE(missing)
 	}
 	t := &Transfer{
 		Request: transfer.Request{Head: append([]byte(nil), q.packet[:q.end]...), EDNS: q.edns.present, TSIG: r.tsig, Clock: r.engine.clock},

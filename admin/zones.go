@@ -1,0 +1,44 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"meridian/control"
+	"meridian/dnsname"
+)
+
+// ZoneRefreshRequest is the body of POST /v1/zones/refresh.
+type ZoneRefreshRequest struct {
+	Zone       string `json:"zone"`
+	Retransfer bool   `json:"retransfer,omitempty"` // take the whole zone, whatever its serial is
+}
+
+// refreshTimeout is how long a request waits for the primaries. The check then goes on.
+const refreshTimeout = time.Minute
+
+func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
+}
+
+func (a *api) refreshZone(w http.ResponseWriter, r *http.Request) (subject, reason string) {
+	var asked ZoneRefreshRequest
+	if !read(w, r, &asked) {
+		return "", ""
+	}
+	name, err := dnsname.Parse(asked.Zone)
+	if err != nil {
+		problem(w, http.StatusBadRequest, "zone: "+err.Error(), `write {"zone": "example.com"}`)
+		return asked.Zone, ""
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), refreshTimeout)
+	defer cancel()
+	var status control.Zone
+	if status, err = a.control.RefreshZone(ctx, name, asked.Retransfer); err != nil {
+		writeError(w, err)
+		return string(name), ""
+	}
+	answer(w, http.StatusOK, status)
+	return string(name), ""
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"meridian/admin"
+	"meridian/control"
+	"meridian/dnsname"
+	"meridian/transfer/secondary"
+)
+
+// zoneOptions is the command line of the commands of zone.
+type zoneOptions struct {
+	servers
+	output outputFlag
+}
+
+func zoneCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "zone",
+		Short: "Show the zones of a running server, and refresh those that come from primaries",
+		Long: `Zone shows the zones that a running server has. A zone with primaries in the configuration is a copy of
+theirs: refresh asks them now for a newer serial, and retransfer takes the whole zone again.`,
+		Args: noCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(zoneListCommand(), zoneStatusCommand(), zoneRefreshCommand(), zoneRetransferCommand())
+	return c
+}
+
+// newZoneCommand returns a command with the flags that all commands of zone have.
+func newZoneCommand(c *cobra.Command, run func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error) *cobra.Command {
+	var o zoneOptions
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return o.each(c.OutOrStdout(), o.output, func(out io.Writer) error { return run(&o, c, args, out) })
+	}
+	addServersFlags(c, &o.servers)
+	addOutputFlag(c, &o.output)
+	return c
+}
+
+func zoneListCommand() *cobra.Command {
+	return newZoneCommand(&cobra.Command{
+		Use:   "list",
+		Short: "List the zones",
+		Long: `List lists the zones of a running server with their serials, and where they come from.
+
+Exit: 0; 1 if there is no server.`,
+		Example: `  meridian zone list`,
+		Args:    cobra.NoArgs,
+	}, func(o *zoneOptions, c *cobra.Command, _ []string, out io.Writer) error { return o.list(c, out) })
+}
+
+func zoneStatusCommand() *cobra.Command {
+	return newZoneCommand(&cobra.Command{
+		Use:   "status ZONE",
+		Short: "Show a zone, and the last check of its primaries",
+		Long: `Status shows a zone of a running server. Of a zone that comes from primaries it shows when one of them last
+confirmed it, until when it is served without that, and why the last check failed.
+
+Exit: 0; 1 if there is no such zone or no server.`,
+		Example: `  meridian zone status example.com`,
+		Args:    oneZone,
+	}, func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error {
+		return o.status(c, args[0], out)
+	})
+}
+
+func zoneRefreshCommand() *cobra.Command {
+	return newZoneCommand(&cobra.Command{
+		Use:   "refresh ZONE",
+		Short: "Ask the primaries of a zone now",
+		Long: `Refresh asks the primaries of a zone for its serial now, takes the zone if theirs is newer, and waits up to
+a minute for the result.
+
+Exit: 0; 1 if no primary has the zone in a usable form, if the zone has no primaries, or if there is no
+server.`,
+		Example: `  meridian zone refresh example.com`,
+		Args:    oneZone,
+	}, func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error {
+		return o.refresh(c, args[0], false, out)
+	})
+}
+
+func zoneRetransferCommand() *cobra.Command {
+	return newZoneCommand(&cobra.Command{
+		Use:   "retransfer ZONE",
+		Short: "Take a zone from its primaries again, whatever its serial is",
+		Long: `Retransfer takes the whole zone from the first of its primaries that sends it, also if its serial is the same
+or older: after the serial of the primary went back, for example. The zone that is served stays until then.
+
+Exit: 0; 1 if no primary sends the zone in a usable form, if the zone has no primaries, or if there is no
+server.`,
+		Example: `  meridian zone retransfer example.com`,
+		Args:    oneZone,
+	}, func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error {
+		return o.refresh(c, args[0], true, out)
+	})
+}
+
+// oneZone accepts exactly one argument, a name.
+func oneZone(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d names, want the one of a zone; e.g. meridian zone %s example.com", len(args), c.Name())
+	}
+	if _, err := dnsname.Parse(args[0]); err != nil {
+		return fmt.Errorf("%q is not the name of a zone: %w", args[0], err)
+	}
+	return nil
+}
+
+// zones returns the zones of the present server.
+func (o *zoneOptions) zones(c *cobra.Command) ([]control.Zone, error) {
+	var found struct {
+		Zones []control.Zone `json:"zones"`
+	}
+	err := o.call(c.Context(), http.MethodGet, "/v1/zones", nil, nil, &found)
+	return found.Zones, err
+}
+
+func (o *zoneOptions) list(c *cobra.Command, out io.Writer) error {
+	all, err := o.zones(c)
+	if err != nil {
+		return err
+	}
+	if o.output == outputJSON {
+		return printJSON(out, map[string]any{"zones": all})
+	}
+	w := &textWriter{w: out}
+	var t table
+	t.add("ZONE", "SERIAL", "NAMES", "RECORDS", "BALANCED", "FROM")
+	for i := range all {
+		z := &all[i]
+		t.add(string(z.Zone), strconv.FormatUint(uint64(z.Serial), 10), strconv.Itoa(z.Names), strconv.Itoa(z.Records), strconv.Itoa(z.Balanced), originOf(z))
+	}
+	t.print(w, "")
+	return w.err
+}
+
+// originOf returns where a zone comes from.
+func originOf(z *control.Zone) string {
+	switch s := z.Secondary; {
+	case s == nil && z.File != "":
+		return z.File
+	case s == nil:
+		return "configuration"
+	case s.State == secondary.Waiting:
+		return "waiting for its primaries"
+	case s.State == secondary.Expired:
+		return s.Primary + ", expired"
+	}
+	return z.Secondary.Primary
+}
+
+func (o *zoneOptions) status(c *cobra.Command, name string, out io.Writer) error {
+	all, err := o.zones(c)
+	if err != nil {
+		return err
+	}
+	wanted, _ := dnsname.Parse(name) // oneZone has parsed it
+	for i := range all {
+		if all[i].Zone == wanted {
+			return o.print(&all[i], out)
+		}
+	}
+	return fmt.Errorf("the server has no zone %s; meridian zone list lists those it has", wanted)
+}
+
+func (o *zoneOptions) print(z *control.Zone, out io.Writer) error {
+	if o.output == outputJSON {
+		return printJSON(out, z)
+	}
+	w := &textWriter{w: out}
+	w.line("zone %s: serial %d, %d names, %d records, %d balanced, from %s", z.Zone, z.Serial, z.Names, z.Records, z.Balanced, originOf(z))
+	if z.Secondary != nil {
+		for _, line := range describeCopy(z.Secondary) {
+			w.line("  %s", line)
+		}
+	}
+	return w.err
+}
+
+// describeCopy describes a zone that comes from primaries, in lines.
+func describeCopy(s *secondary.Status) (lines []string) {
+	switch s.State {
+	case secondary.Waiting:
+		lines = append(lines, "answered SERVFAIL: no primary has sent it yet")
+	case secondary.Expired:
+		lines = append(lines, fmt.Sprintf("answered SERVFAIL: expired %s; last confirmed %s", timeText(s.Expires), timeText(s.Confirmed)))
+	default:
+		lines = append(lines, fmt.Sprintf("confirmed %s, expires %s", timeText(s.Confirmed), timeText(s.Expires)))
+	}
+	if s.Error != "" {
+		lines = append(lines, fmt.Sprintf("%d failed checks; the last: %s", s.Failures, s.Error))
+	}
+	if !s.Next.IsZero() {
+		lines = append(lines, "next check "+timeText(s.Next))
+	}
+	return lines
+}
+
+// refresh asks the primaries of a zone and prints the result.
+func (o *zoneOptions) refresh(c *cobra.Command, name string, whole bool, out io.Writer) error {
+	var z control.Zone
+	request := admin.ZoneRefreshRequest{Zone: name, Retransfer: whole}
+	if err := o.call(c.Context(), http.MethodPost, "/v1/zones/refresh", nil, request, &z); err != nil {
+		return err
+	}
+	if o.output == outputJSON {
+		return printJSON(out, z)
+	}
+	fmt.Fprintf(out, "zone %s: serial %d from %s, confirmed %s\n", z.Zone, z.Serial, z.Secondary.Primary, timeText(z.Secondary.Confirmed))
+	return nil
+}
+
+// printCopies prints the zones that come from primaries and have a problem.
+func printCopies(w io.Writer, all []secondary.Status) {
+	for i := range all {
+		s := &all[i]
+		if s.State == secondary.Ready && s.Failures == 0 {
+			continue
+		}
+		for _, line := range describeCopy(s) {
+			fmt.Fprintf(w, "WARNING: zone %s: %s\n", s.Zone, line)
+			break
+		}
+		if s.Error != "" {
+			fmt.Fprintf(w, "WARNING: zone %s: %d failed checks; the last: %s\n", s.Zone, s.Failures, s.Error)
+		}
+	}
+}

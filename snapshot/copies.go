@@ -1,0 +1,60 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+
+	"meridian/config"
+	"meridian/transfer/secondary"
+	"meridian/zones"
+)
+
+// WithCopies returns s with the zones compiled again, with these copies of zones that have primaries. The two share
+// everything else, as with Resolve.
+func (s *Snapshot) WithCopies(copies zones.Copies) (*Snapshot, []config.Error, error) {
+	data, report := zones.CompileWith(s.Config, copies)
+	warnings, err := report.Join()
+	if err != nil {
+		return nil, warnings, err
+	}
+	next := *s
+	next.Zones = data
+	next.Chain()
+	return &next, warnings, nil
+}
+
+// errRemoved is the error of a copy of a zone that the configuration no longer has.
+var errRemoved = errors.New("the configuration does not have the zone any more")
+
+// CheckCopy checks a copy as the only zone of the configuration, with its balanced names. Other zones thus cannot be what
+// is wrong. It returns the warnings, too.
+func (s *Snapshot) CheckCopy(c *zones.Copy) ([]config.Error, error) {
+	for i := range s.Config.Zones {
+		z := &s.Config.Zones[i]
+		if z.Name != c.Zone {
+			continue
+		}
+		alone := *s.Config
+		alone.Zones = []config.Zone{*z}
+		_, report := zones.CompileWith(&alone, zones.Copies{c.Zone: c})
+		return report.Join()
+	}
+	return nil, errRemoved
+}
+
+// checkPrimaries reports the files of certificates of primaries that cannot be read.
+func checkPrimaries(cfg *config.Config, report *zones.Report) {
+	for i := range cfg.Zones {
+		z := &cfg.Zones[i]
+		for j := range z.Primaries {
+			t := z.Primaries[j].TLS
+			if t == nil || t.CA == "" {
+				continue
+			}
+			if _, err := secondary.ReadCA(t.CA); err != nil {
+				path := fmt.Sprintf("zones.%s.primaries[%d].tls.ca", trimDot(string(z.Name)), j)
+				report.AddError(cfg.ErrorAt(t.CAPos, path, err.Error(), "write the path of a PEM file with the certificates to trust"))
+			}
+		}
+	}
+}

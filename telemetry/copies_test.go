@@ -1,0 +1,18 @@
+package telemetry
+
+import "testing"
+
+// A zone whose primary cannot be reached waits for its first transfer.
+func TestZoneOfPrimariesIsExported(t *testing.T) {
+	w := watch(t, watchedConfig+"  copied.test: {primaries: [{address: \"127.0.0.1:1\"}]}\n")
+	text := w.scrape(t, "text/plain")
+	if got := value(text, `meridian_secondary_ready{zone="copied.test."}`); got != "0" {
+		t.Errorf("ready is %q, want 0", got)
+	}
+	if got := value(text, `meridian_secondary_serial{zone="copied.test."}`); got != "" {
+		t.Errorf("serial is %q without a copy", got)
+	}
+	if got := value(text, `meridian_notifies_total{result="accepted"}`); got != "0" {
+		t.Errorf("accepted notifications are %q, want 0", got)
+	}
+}

@@ -1,0 +1,444 @@
+package secondary
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/transfer/tsig"
+	"meridian/zones"
+)
+
+func dnsWire(name string) dnsname.Wire { return dnsname.Name(name).Wire() }
+
+// primary is a scripted server. Its fields are set before a question arrives.
+type primary struct {
+	t    testing.TB
+	keys *tsig.Keyring // nil: it signs nothing
+
+	mu      sync.Mutex // guards the fields below
+	down    bool
+	records [][]string // messages of the answer to a transfer
+	serial  uint32
+	asked   []string                    // types of questions
+	answer  func(net.Conn, []byte) bool // in place of the usual answer; false: the usual one
+}
+
+// serve sets the zone.
+func (p *primary) serve(serial uint32, records ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.serial = serial
+	p.records = [][]string{append(append([]string{soa(serial)}, records...), soa(serial))}
+}
+
+func (p *primary) set(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
+func (p *primary) questions() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.asked, " ")
+}
+
+// dial connects to the server over a pipe.
+func (p *primary) dial() (net.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.down {
+		return nil, errors.New("connection refused")
+	}
+	ours, theirs := net.Pipe()
+	go p.handle(theirs)
+	return ours, nil
+}
+
+func (p *primary) handle(conn net.Conn) {
+	defer conn.Close()
+	var head [2]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return
+	}
+	packet := make([]byte, binary.BigEndian.Uint16(head[:]))
+	if _, err := io.ReadFull(conn, packet); err != nil {
+		return
+	}
+	query := new(dns.Msg)
+	if err := query.Unpack(packet); err != nil {
+		p.t.Error(err)
+		return
+	}
+	p.mu.Lock()
+	p.asked = append(p.asked, dns.Type(query.Question[0].Qtype).String())
+	messages, instead := p.records, p.answer
+	if query.Question[0].Qtype == dns.TypeSOA {
+		messages = [][]string{{soa(p.serial)}}
+	}
+	p.mu.Unlock()
+	if instead != nil && instead(conn, packet) {
+		return
+	}
+	for _, records := range messages {
+		msg := new(dns.Msg).SetReply(query)
+		msg.Extra, msg.Authoritative = nil, true
+		for _, text := range records {
+			msg.Answer = append(msg.Answer, rr(p.t, text))
+		}
+		packed, err := msg.Pack()
+		if err != nil {
+			p.t.Error(err)
+			return
+		}
+		if send(conn, packed) != nil {
+			return
+		}
+	}
+}
+
+func send(conn net.Conn, msg []byte) error {
+	_, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
+	return err
+}
+
+// world is a keeper with primaries, each at the address 192.0.2.N.
+type world struct {
+	*Keeper
+	t         testing.TB
+	primaries []*primary
+	state     string
+
+	mu     sync.Mutex
+	events []string
+}
+
+func newWorld(t *testing.T, n int) *world {
+	w := &world{t: t, state: t.TempDir()}
+	for range n {
+		w.primaries = append(w.primaries, &primary{t: t})
+	}
+	w.start()
+	return w
+}
+
+func (w *world) start() {
+	w.Keeper = New(Options{
+		Logger: slog.New(slog.DiscardHandler),
+		Jitter: func() float64 { return 0 },
+		Dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+			return w.primaries[to.Addr().As4()[3]-1].dial()
+		},
+		Report: func(e Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, string(e.Severity)+" "+e.Message)
+		},
+		Check: func(c *zones.Copy) error {
+			if slices.ContainsFunc(texts(c), func(s string) bool { return strings.HasPrefix(s, "invalid.") }) {
+				return errors.New("an invalid zone")
+			}
+			return nil
+		},
+	})
+}
+
+// use has the keeper keep the zone of all primaries.
+func (w *world) use(c *zones.Copy) {
+	z := Zone{Name: apex, MaxSize: 1 << 20, Copy: c}
+	for i := range w.primaries {
+		z.Primaries = append(z.Primaries, Primary{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 53)})
+	}
+	w.Use([]Zone{z}, w.state)
+}
+
+func (w *world) now() Status { return w.Status(time.Now())[0] }
+
+const nsRecord, aRecord = "example.com. 300 IN NS ns.example.net.", "a.example.com. 300 IN A 192.0.2.1"
+
+func TestZoneIsRefreshedAndExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord, aRecord)
+		w.use(nil)
+		if s := w.now(); s.State != Waiting || len(w.Waiting()) != 1 {
+			t.Errorf("at first %+v", s)
+		}
+		time.Sleep(10 * time.Millisecond)
+		<-w.Changes()
+		if s := w.now(); s.State != Ready || s.Serial != 1 || s.Primary != "192.0.2.1:53" || len(w.Waiting()) != 0 {
+			t.Errorf("after the first transfer %+v", s)
+		}
+		time.Sleep(time.Hour) // refresh
+		w.primaries[0].serve(2, nsRecord)
+		time.Sleep(time.Hour)
+		if s := w.now(); s.Serial != 2 {
+			t.Errorf("after the refresh time %+v", s)
+		}
+		if got, want := w.primaries[0].questions(), "AXFR SOA SOA IXFR"; got != want {
+			t.Errorf("asked %s, want %s", got, want)
+		}
+		w.primaries[0].set(func() { w.primaries[0].down = true })
+		time.Sleep(23 * time.Hour)
+		if s := w.now(); s.State != Ready || !strings.Contains(s.Error, "192.0.2.1:53: cannot connect: connection refused") {
+			t.Errorf("before the expire time %+v", s)
+		}
+		time.Sleep(2 * time.Hour)
+		if s := w.now(); s.State != Expired {
+			t.Errorf("after the expire time %+v", s)
+		}
+		w.primaries[0].set(func() { w.primaries[0].down = false })
+		time.Sleep(time.Hour)
+		if s := w.now(); s.State != Ready || s.Serial != 2 || s.Error != "" {
+			t.Errorf("after the primary is back %+v", s)
+		}
+		want := []string{"info zone transferred", "info zone transferred", "warning zone not refreshed: no primary has it in a usable form", "error zone expired: it is answered SERVFAIL until a primary confirms or sends it", "info zone is served again: a primary has confirmed it"}
+		if !slices.Equal(w.events, want) {
+			t.Errorf("events %q", w.events)
+		}
+	})
+}
+
+func TestPrimariesAreTriedInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		defer w.Close()
+		w.primaries[0].down = true
+		w.primaries[1].serve(1, nsRecord, "invalid.example.com. 300 IN A 192.0.2.1")
+		w.primaries[2].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(10 * time.Millisecond)
+		if s := w.now(); s.Primary != "192.0.2.3:53" || s.Error != "" {
+			t.Errorf("%+v, want a copy of the third", s)
+		}
+	})
+}
+
+func TestFirstTriesBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].answer = func(net.Conn, []byte) bool { return true } // closes the connection
+		w.use(nil)
+		time.Sleep(10 * time.Minute)
+		// at 0, 1, 3, 7, 15, 31 and 63 s, then once a minute
+		if n := len(strings.Fields(w.primaries[0].questions())); n < 14 || n > 16 {
+			t.Errorf("%d questions in ten minutes", n)
+		}
+		if s := w.now(); s.State != Waiting || !strings.Contains(s.Error, "closed the connection after 0 messages") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestHostilePrimaryKeepsTheLastGoodZone(t *testing.T) {
+	drip := func(conn net.Conn, packet []byte) bool { // a record every 29 s, for ever
+		query := new(dns.Msg)
+		if err := query.Unpack(packet); err != nil {
+			return true
+		}
+		if query.Question[0].Qtype == dns.TypeSOA {
+			return false
+		}
+		msg := new(dns.Msg).SetReply(query)
+		for text := soa(2); ; text = aRecord {
+			msg.Answer = []dns.RR{mustRR(text)}
+			packed, _ := msg.Pack()
+			if send(conn, packed) != nil {
+				return true
+			}
+			time.Sleep(29 * time.Second)
+		}
+	}
+	raw := func(reply func(msg *dns.Msg) []byte) func(net.Conn, []byte) bool {
+		return func(conn net.Conn, packet []byte) bool {
+			query := new(dns.Msg)
+			if query.Unpack(packet) != nil || query.Question[0].Qtype == dns.TypeSOA {
+				return false
+			}
+			_ = send(conn, reply(new(dns.Msg).SetReply(query)))
+			return true
+		}
+	}
+	packed := func(msg *dns.Msg) []byte { p, _ := msg.Pack(); return p }
+	for name, c := range map[string]struct {
+		answer  func(net.Conn, []byte) bool
+		records []string
+		want    string
+	}{
+		"silent":         {func(_ net.Conn, _ []byte) bool { time.Sleep(time.Hour); return true }, nil, "no message for 30s"},
+		"slow":           {drip, nil, "it is too slow"},
+		"refuses":        {raw(func(m *dns.Msg) []byte { m.Rcode = dns.RcodeRefused; return packed(m) }), nil, "it answers REFUSED"},
+		"empty message":  {raw(packed), nil, "a message without a record"},
+		"half a message": {raw(func(m *dns.Msg) []byte { m.Answer = []dns.RR{mustRR(soa(2))}; p := packed(m); return p[:len(p)-4] }), nil, "does not parse"},
+		"no header":      {raw(func(*dns.Msg) []byte { return []byte{0} }), nil, "a message of 1 octets"},
+		"another ID":     {raw(func(m *dns.Msg) []byte { m.Id++; return packed(m) }), nil, "no answer to the question"},
+		"another question": {raw(func(m *dns.Msg) []byte {
+			m.Question[0].Name = "example.net."
+			m.Answer = []dns.RR{mustRR(soa(2))}
+			return packed(m)
+		}), nil, "answers another question"},
+		"outside the zone":  {nil, []string{nsRecord, "www.example.net. 300 IN A 192.0.2.1"}, "outside the zone"},
+		"an invalid zone":   {nil, []string{nsRecord, "invalid.example.com. 300 IN A 192.0.2.1"}, "serial 2 is refused: an invalid zone"},
+		"larger than asked": {nil, []string{nsRecord, "big.example.com. 300 IN TXT " + strings.Repeat(`"`+strings.Repeat("x", 250)+`" `, 100)}, "larger than max_size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				w.primaries[0].serve(1, nsRecord, aRecord)
+				w.use(nil)
+				time.Sleep(10 * time.Millisecond)
+				w.find(apex).settings.MaxSize = 8 << 10
+				w.primaries[0].serve(2, c.records...)
+				w.primaries[0].set(func() { w.primaries[0].answer = c.answer })
+				time.Sleep(2 * time.Hour)
+				s := w.now()
+				if s.State != Ready || s.Serial != 1 || !strings.Contains(s.Error, c.want) || !strings.HasPrefix(s.Error, "192.0.2.1:53: ") {
+					t.Errorf("%+v, want serial 1 and %q", s, c.want)
+				}
+				if got := w.Copies()[apex].Count(); got != 3 {
+					t.Errorf("%d records", got)
+				}
+				w.Close()
+				time.Sleep(2 * time.Hour) // the scripts end
+			})
+		})
+	}
+}
+
+func mustRR(text string) dns.RR {
+	r, err := dns.NewRR(text)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func TestNotificationsAreRateLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(10 * time.Second)
+		for range 1000 {
+			w.Notify(apex)
+			w.Notify("example.net.") // not ours
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := len(strings.Fields(w.primaries[0].questions())); n < 9 || n > 12 {
+			t.Errorf("%d questions for notifications of ten seconds", n)
+		}
+		w.primaries[0].serve(2, nsRecord)
+		w.Notify(apex)
+		time.Sleep(2 * time.Second)
+		if s := w.now(); s.Serial != 2 {
+			t.Errorf("after a notification %+v", s)
+		}
+	})
+}
+
+func TestRetransferTakesAnOlderSerial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(5, nsRecord)
+		w.use(nil)
+		time.Sleep(10 * time.Second)
+		w.primaries[0].serve(3, nsRecord, aRecord)
+		if err := w.Refresh(t.Context(), apex, false); err == nil || !strings.Contains(err.Error(), "its serial 3 is older than ours, 5") {
+			t.Errorf("refresh: %v", err)
+		}
+		if err := w.Refresh(t.Context(), apex, true); err != nil {
+			t.Error(err)
+		}
+		if s := w.now(); s.Serial != 3 {
+			t.Errorf("%+v", s)
+		}
+		if err := w.Refresh(t.Context(), "example.net.", true); !errors.Is(err, ErrUnknown) {
+			t.Errorf("another zone: %v", err)
+		}
+	})
+}
+
+func TestCopySurvivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.primaries[0].serve(1, nsRecord, aRecord)
+		w.use(nil)
+		time.Sleep(2 * time.Hour)
+		confirmed := w.now().Confirmed
+		w.Close()
+		kept, err := zones.ReadCopy(w.state, apex)
+		if err != nil || kept == nil || kept.SOA.Serial != 1 || kept.Count() != 3 || !kept.Confirmed.Equal(confirmed) {
+			t.Fatalf("%+v %v, want serial 1, confirmed %s", kept, err, confirmed)
+		}
+		w.primaries[0].down = true
+		w.start()
+		w.use(kept)
+		time.Sleep(time.Minute)
+		if s := w.now(); s.State != Ready || s.Serial != 1 {
+			t.Errorf("after a restart without a primary %+v", s)
+		}
+		time.Sleep(24 * time.Hour)
+		if s := w.now(); s.State != Expired {
+			t.Errorf("a day later %+v", s)
+		}
+		w.Close()
+	})
+}
+
+func TestUnfinishedFilesAreRemoved(t *testing.T) {
+	state := t.TempDir()
+	folder := filepath.Join(state, zones.CopyFolder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, at := range map[string]time.Time{"a.copy": now.Add(-24 * time.Hour), "a.copy.new-1": now.Add(-2 * time.Hour), "a.copy.new-2": now} {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removeUnfinished(state, now)
+	left, _ := filepath.Glob(folder + "/*")
+	if len(left) != 2 || slices.Contains(left, filepath.Join(folder, "a.copy.new-1")) {
+		t.Errorf("left %q", left)
+	}
+}
+
+func TestZoneThatIsRemovedIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(time.Second)
+		w.Use(nil, w.state)
+		time.Sleep(24 * time.Hour)
+		if got := w.primaries[0].questions(); got != "AXFR" || len(w.Copies()) != 0 {
+			t.Errorf("asked %s, %d copies", got, len(w.Copies()))
+		}
+	})
+}
