@@ -85,7 +85,10 @@ func bindPackets(asked netip.AddrPort, beside []*listener) (*net.UDPConn, error)
 		return nil, err
 	}
 	conn := c.(*net.UDPConn) // the network is always udp
-	return conn, completeUDP(conn, asked.Addr())
+	if err := completeUDP(conn, asked.Addr()); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func newQUICListener(s *Server, over answer.Transport, codes quicCodes, conn *net.UDPConn) *quicListener {
@@ -148,8 +151,8 @@ func (l *quicListener) failed(err error) {
 		"address", l.socketUDP.LocalAddr().String(), "error", err, "hint", "restart the server")
 }
 
-// next returns the next connection that the limits allow, or false at the end. At a limit, it closes the longest-idle
-// connection first.
+// next returns the next connection, or an error when the listener ends. At a limit, it closes the longest-idle connection
+// first.
 func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
 	for {
 		conn, err := l.accepted.Accept(ctx)
@@ -237,7 +240,7 @@ func (c *quicConn) stopAccepting() { c.once.Do(func() { close(c.draining) }) }
 // end closes the connection with an error code.
 func (c *quicConn) end(code quic.ApplicationErrorCode) { _ = c.CloseWithError(code, "") }
 
-// endIfIdle closes the connection after a time without a query: packets that keep it open are none.
+// endIfIdle closes the connection after a time without a query. Other packets of the client do not keep it open.
 func (c *quicConn) endIfIdle() {
 	limit := c.listener.limits().Idle
 	idle := time.Since(c.listener.server.built) - time.Duration(c.active.Load())
