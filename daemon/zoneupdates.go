@@ -114,12 +114,14 @@ func (l *instance) makeBatch(batch []*updateJob, outcomes []answer.UpdateOutcome
 
 // updateZone makes the updates of a zone, and returns the data with them. If the disk fails, none is made.
 func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*updateJob, indices []int, outcomes []answer.UpdateOutcome) *zones.Data {
-	of := l.journals.Of(zone)
 	id, ok := data.ApexOf(zone.Wire())
-	if !ok || of == nil {
-		for _, i := range indices {
-			outcomes[i] = answer.UpdateOutcome{Rcode: dns.RcodeNotAuth, EDE: dns.ExtendedErrorCodeNotAuthoritative, Reason: "the zone is not served any more"}
-		}
+	if !ok {
+		refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeNotAuth, EDE: dns.ExtendedErrorCodeNotAuthoritative, Reason: "the zone is not served any more"})
+		return data
+	}
+	of := l.journals.OfUpdates(&l.current.Snapshot.Config.Zones[id])
+	if of == nil {
+		refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "another process takes over"})
 		return data
 	}
 	state, _ := of.State()
@@ -158,6 +160,13 @@ func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*upda
 		l.logUpdate(batch[i], &transfer.Update{Change: changes[k]})
 	}
 	return next
+}
+
+// refuseAll gives updates the same outcome.
+func refuseAll(indices []int, outcomes []answer.UpdateOutcome, outcome answer.UpdateOutcome) {
+	for _, i := range indices {
+		outcomes[i] = outcome
+	}
 }
 
 // outcomeOf returns what the client learns of an update.

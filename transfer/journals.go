@@ -81,6 +81,21 @@ func (j *Journals) Of(zone dnsname.Name) *journal.Journal {
 	return j.zones[zone]
 }
 
+// OfUpdates returns the journal of a zone that takes updates, and reads its file if it was closed for another process that
+// did not take over; nil: the journals are closed.
+func (j *Journals) OfUpdates(z *config.Zone) *journal.Journal {
+	if of := j.Of(z.Name); of != nil {
+		return of
+	}
+	j.mu.Lock()
+	closed := j.closed
+	j.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return j.open(z)
+}
+
 // open returns the journal of a zone, and reads its file at the first call.
 func (j *Journals) open(z *config.Zone) *journal.Journal {
 	bounds := journal.Bounds{Size: int64(z.Journal.Size), Depth: z.Journal.Depth}
