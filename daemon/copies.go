@@ -98,12 +98,12 @@ func (u *copyUpdates) run(ctx context.Context, l *instance, g *generation) {
 // updateZones compiles the zones of g with the current copies and swaps them, as a reload does. Pools and health checks
 // stay.
 func (l *instance) updateZones(ctx context.Context, g *generation) error {
-	copies := l.copies.Copies()
-	if g.Snapshot.Zones.SameCopies(copies, time.Now()) {
+	copies, served := l.copies.Copies(), l.snapshotOf(g)
+	if served.Zones.SameCopies(copies, time.Now()) {
 		return nil
 	}
 	next, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) {
-		next, _, err := g.Snapshot.WithCopies(copies) // checkCopy has logged the warnings
+		next, _, err := served.WithCopies(copies) // checkCopy has logged the warnings
 		return next, err
 	})
 	if err != nil {

@@ -115,6 +115,13 @@ func (l *instance) served() *snapshot.Snapshot {
 	return l.current.Snapshot
 }
 
+// snapshotOf returns the snapshot of a generation. Dynamic updates replace that of the generation that serves.
+func (l *instance) snapshotOf(g *generation) *snapshot.Snapshot {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	return g.Snapshot
+}
+
 // hold returns the generation that serves, with the caller as a user. The caller must release it.
 func (l *instance) hold() *generation {
 	l.swapMu.Lock()

@@ -117,7 +117,7 @@ func sameFile(a, b fs.FileInfo) bool {
 func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.FileInfo) {
 	r := g.roundTrips
 	begun := time.Now()
-	next, err := buildSafely(ctx, l, g.Snapshot.Geo.ReadLatency)
+	next, err := buildSafely(ctx, l, l.snapshotOf(g).Geo.ReadLatency)
 	if ctx.Err() != nil {
 		return
 	}

@@ -114,7 +114,7 @@ func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 	if maps.EqualFunc(resolved, g.resolved, sameAddresses) {
 		return nil
 	}
-	snapshot, err := l.resolve(ctx, g.Snapshot, resolved)
+	snapshot, err := l.resolve(ctx, l.snapshotOf(g), resolved)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,9 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	}
 	apex := c.cfg.Zones[z].Name
 	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
-	what := fmt.Sprintf("%q is not bound to pool %q for all clients", b.HTTPS.Target, b.Pool)
+	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
+	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Views != 0 {
+		what += " for all clients"
+	}
 	c.errs = append(c.errs, c.cfg.ErrorAt(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
 }

@@ -305,7 +305,10 @@ func TestHostilePrimaryKeepsTheLastGoodZone(t *testing.T) {
 				w.primaries[0].serve(1, nsRecord, aRecord)
 				w.use(nil)
 				time.Sleep(10 * time.Millisecond)
-				w.find(apex).settings.MaxSize = 8 << 10
+				z := w.find(apex)
+				z.mu.Lock()
+				z.settings.MaxSize = 8 << 10
+				z.mu.Unlock()
 				w.primaries[0].serve(2, c.records...)
 				w.primaries[0].set(func() { w.primaries[0].answer = c.answer })
 				time.Sleep(2 * time.Hour)
