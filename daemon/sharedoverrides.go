@@ -47,6 +47,7 @@ type sharedOverrides struct {
 	mu        sync.Mutex // guards the fields below
 	revision  int64      // of etcd, as of which the records are known; 0: etcd cannot be read
 	problem   error      // why etcd does not give them, although it answers; nil: it does
+	unwritten error      // why the last write of run failed; nil: it did not
 	written   int64      // the last write of this process
 	applied   map[string]int64
 	confirmed int64                   // this node has published that it has applied the records up to it
@@ -225,7 +226,7 @@ func (s *sharedOverrides) write(records []control.SharedRecord) error {
 func (s *sharedOverrides) currentProblem() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.problem
+	return cmp.Or(s.problem, s.unwritten)
 }
 
 // confirm implements control.Sharing.Confirm.
@@ -347,10 +348,23 @@ func (s *sharedOverrides) store(ctx context.Context, applied int64, lost []contr
 	if err == nil {
 		err = s.table.Put(ctx, etcd.Entry{Key: overrideApplied + s.node, Value: strconv.AppendInt(nil, applied, 10)})
 	}
-	if err != nil && !errors.Is(err, etcd.ErrChanged) { // another node was faster: look again at what is missing
+	s.noteWrite(err)
+	return err == nil
+}
+
+// noteWrite records the outcome of a write of run, and logs an error once. After ErrChanged, another node was faster: run
+// looks again at what is missing.
+func (s *sharedOverrides) noteWrite(err error) {
+	if errors.Is(err, etcd.ErrChanged) {
+		err = nil
+	}
+	s.mu.Lock()
+	before := s.unwritten
+	s.unwritten = err
+	s.mu.Unlock()
+	if err != nil && (before == nil || before.Error() != err.Error()) {
 		s.log.Warn("shared overrides cannot be written to etcd", "error", err)
 	}
-	return err == nil
 }
 
 // restore writes records that etcd has lost. Another node may have written the same ones, or later ones, at the same time:

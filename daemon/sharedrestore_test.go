@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,5 +115,22 @@ func TestForbiddenSharedOverridesAreReported(t *testing.T) {
 	s.note(etcd.TableUpdate{Connected: true, Complete: true, Revision: 5}, received{}, nil)
 	if err := s.currentProblem(); err != nil {
 		t.Errorf("with the right: %v", err)
+	}
+}
+
+// A node that may read the overrides, but not write, must not log each attempt.
+func TestRefusedWriteOfSharedOverridesIsReportedOnce(t *testing.T) {
+	var log bytes.Buffer
+	s := &sharedOverrides{log: slog.New(slog.NewTextHandler(&log, nil))}
+	forbidden := errors.New("no right")
+	for range 3 {
+		s.noteWrite(forbidden)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !errors.Is(s.currentProblem(), forbidden) {
+		t.Errorf("%d lines, problem %v; log %s", n, s.currentProblem(), log.String())
+	}
+	s.noteWrite(etcd.ErrChanged)
+	if err := s.currentProblem(); err != nil {
+		t.Errorf("after another node was faster: %v", err)
 	}
 }

@@ -159,16 +159,13 @@ func (t *Table) awaitAccess(ctx context.Context, responses chan<- tableResponse)
 		case <-tick.C:
 		}
 		all, err := t.readAll(ctx)
-		if errors.Is(err, rpctypes.ErrPermissionDenied) {
-			continue
+		if err != nil {
+			continue // the watches of the other tables notice if etcd is lost
 		}
 		select {
-		case responses <- tableResponse{table: t, ok: err == nil, all: &all}:
-		case <-ctx.Done():
-			return
-		}
-		if err == nil {
+		case responses <- tableResponse{table: t, ok: true, all: &all}:
 			t.watch(ctx, all.Revision, responses)
+		case <-ctx.Done():
 		}
 		return
 	}

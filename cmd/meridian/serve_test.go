@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 // transcript collects the output of a running command.
@@ -114,12 +116,7 @@ zones:
 // freeAddress returns an address without a listener.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", counterpart.FreePorts(t, 1)[0])
 }
 
 // lookUp queries an A record over UDP and returns its address, or the rcode if there is none.
