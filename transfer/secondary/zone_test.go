@@ -20,7 +20,6 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
-	"meridian/transfer/tsig"
 	"meridian/zones"
 )
 
@@ -28,8 +27,7 @@ func dnsWire(name string) dnsname.Wire { return dnsname.Name(name).Wire() }
 
 // primary is a scripted server. Its fields are set before a question arrives.
 type primary struct {
-	t    testing.TB
-	keys *tsig.Keyring // nil: it signs nothing
+	t testing.TB
 
 	mu      sync.Mutex // guards the fields below
 	down    bool
