@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -259,12 +261,12 @@ func TestQUICAnswersEarlyQueries(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			notify := answertest.Ask(name, dns.TypeA)
-			notify.Opcode = dns.OpcodeNotify // it waits for the end of the handshake
+			other := answertest.Ask(name, dns.TypeA)
+			other.Opcode = dns.OpcodeStatus // it waits for the end of the handshake
 			for _, c := range []struct {
 				query *dns.Msg
 				rcode int
-			}{{answertest.Ask(name, dns.TypeA), dns.RcodeSuccess}, {notify, dns.RcodeNotImplemented}} {
+			}{{answertest.Ask(name, dns.TypeA), dns.RcodeSuccess}, {other, dns.RcodeNotImplemented}} {
 				if m := askQUIC(t, conn, c.query); m.Rcode != c.rcode {
 					t.Errorf("%s, early data %v: %v", name, early, m)
 				}
@@ -295,6 +297,47 @@ func TestQUICTransfersZones(t *testing.T) {
 	}
 	if n := s.Counters(); n.TransfersSent != 1 || n.TransfersRefused != 1 {
 		t.Errorf("counters %+v", n)
+	}
+}
+
+// TestQUICRefusesUpdates sends an update that a client may make over TCP, and then a query over TCP: the update is not
+// kept for it.
+func TestQUICRefusesUpdates(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(tsigSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	snapshot := answertest.World(t, "\nzones:", fmt.Sprintf("\nstate: %q\ntsig: {k: {secret_file: %q}}\nzones:", t.TempDir(), file),
+		"  example.com:\n", "  example.com:\n    update: [{key: k, names: [\"*\"]}]\n")
+	secured, roots := encryptedWorld(t)
+	snapshot.Certificates, snapshot.Config.Server.Encrypted = secured.Certificates, secured.Config.Server.Encrypted
+	snapshot.Config.Server.Workers = 1
+	snapshot.Config.Server.ListenQUIC = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	s := listen(t, snapshot, false, "127.0.0.1:0")
+	s.UseUpdates(func(*answer.Update) answer.UpdateOutcome {
+		t.Error("an update over QUIC is made")
+		return answer.UpdateOutcome{}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); <-served })
+	update := new(dns.Msg).SetUpdate("example.com.")
+	update.Id = 0
+	update.SetTsig("k.", dns.HmacSHA256, 300, time.Now().Unix())
+	packed, _, err := dns.TsigGenerate(update, tsigSecret, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := dialQUIC(t, s.EncryptedAddrs()[answer.DoQ][0], &tls.Config{RootCAs: roots, ServerName: "dns.example"})
+	if m := readQUIC(t, sendQUIC(t, conn, framed(packed))); m.Rcode != dns.RcodeRefused {
+		t.Errorf("the update: %v", m)
+	}
+	over := dial(t, "tcp", s.Addrs()[0])
+	query := answertest.Ask("www.example.com.", dns.TypeANY) // the slow path
+	_, _ = over.Write(framed(answertest.Packed(t, query)))
+	if m := readFrame(t, over); m.Rcode != dns.RcodeSuccess {
+		t.Errorf("a query after it: %v", m)
 	}
 }
 

@@ -62,7 +62,7 @@ func (r *Responder) answerUpdate(msg *dns.Msg, sound bool, source netip.Addr) (e
 		return dns.ExtendedErrorCodeNotAuthoritative
 	}
 	key, allowed := r.updateKey(zone)
-	if stream := r.facts.transport != UDP; !allowed || stream && !r.Transfers {
+	if over := r.facts.transport; !allowed || over != UDP && !r.Transfers || over == DoQ {
 		msg.Rcode = dns.RcodeRefused
 		r.counts.add(uint32(UpdatesRefused))
 		return dns.ExtendedErrorCodeProhibited
