@@ -156,7 +156,7 @@ var errStopped = errors.New("it was stopped")
 // run is Run for an instance.
 func (l *instance) run(ctx context.Context) error {
 	defer l.secondaries.Close()
-	defer l.journals.Close()
+	defer l.closeJournals()
 	defer l.copies.Close()
 	defer l.poller.Close()
 	defer l.unbind()

@@ -1,15 +1,22 @@
 package daemon
 
 import (
+	"errors"
 	"time"
 
 	"meridian/snapshot"
 	"meridian/transfer"
 )
 
+// errSuspended is returned if zones cannot change because another process takes over.
+var errSuspended = errors.New("a new process takes over, and has the journals of the zones")
+
 // journaled makes change serve a snapshot, or one with what updates changed: it first sets the serials of the zones, which
 // follow from what is served, and then records what changed. before is nil at start. A zone whose records cannot be compared keeps the serial of its files.
 func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change func(*snapshot.Snapshot) error) error {
+	if l.journals.Closed() {
+		return errSuspended
+	}
 	l.journals.Use(next.Config.State)
 	var served *transfer.View
 	if before != nil {

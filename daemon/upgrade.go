@@ -168,14 +168,21 @@ func (l *instance) suspend() (resume func()) {
 	l.awaitLastGood()
 	k := l.control.SwapWriter(nil)
 	l.stopWriter(k)
-	l.journals.Close()
+	l.closeJournals()
 	return func() {
 		if k != nil {
 			l.control.SwapWriter(state.Start(state.NewDir(k.Dir().Path()), l.stateContent, l.prober.Changes(), l.Logger))
 		}
-		l.journals.Use(l.served().Config.State)
+		l.journals.Reopen(l.served().Config)
 		l.control.Resume()
 	}
+}
+
+// closeJournals closes the journals of the zones when no change of zones is being made.
+func (l *instance) closeJournals() {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	l.journals.Close()
 }
 
 // finishUpgrade reports the outcome of an upgrade. It returns true if the new process answers queries.

@@ -97,7 +97,14 @@ func (l *instance) makeBatch(batch []*updateJob, outcomes []answer.UpdateOutcome
 		byZone[job.Zone] = append(byZone[job.Zone], i)
 	}
 	for zone, indices := range byZone {
-		data = l.updateZone(data, zone, batch, indices, outcomes)
+		failed := true
+		updateSafely(l.control, func() {
+			data = l.updateZone(data, zone, batch, indices, outcomes)
+			failed = false
+		})
+		if failed { // a panic: none is made, and other zones are updated
+			refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "internal error"})
+		}
 	}
 	if data == g.Snapshot.Zones {
 		return
@@ -114,14 +121,9 @@ func (l *instance) makeBatch(batch []*updateJob, outcomes []answer.UpdateOutcome
 
 // updateZone makes the updates of a zone, and returns the data with them. If the disk fails, none is made.
 func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*updateJob, indices []int, outcomes []answer.UpdateOutcome) *zones.Data {
-	id, ok := data.ApexOf(zone.Wire())
-	if !ok {
-		refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeNotAuth, EDE: dns.ExtendedErrorCodeNotAuthoritative, Reason: "the zone is not served any more"})
-		return data
-	}
-	of := l.journals.OfUpdates(&l.current.Snapshot.Config.Zones[id])
-	if of == nil {
-		refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "another process takes over"})
+	id, of, refused := l.journalOf(data, zone)
+	if refused != nil {
+		refuseAll(indices, outcomes, *refused)
 		return data
 	}
 	state, _ := of.State()
@@ -160,6 +162,26 @@ func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*upda
 		l.logUpdate(batch[i], &transfer.Update{Change: changes[k]})
 	}
 	return next
+}
+
+// journalOf returns a zone and its journal, or why no update of the zone can be made.
+func (l *instance) journalOf(data *zones.Data, zone dnsname.Name) (zones.ZoneID, *journal.Journal, *answer.UpdateOutcome) {
+	id, ok := data.ApexOf(zone.Wire())
+	switch {
+	case !ok:
+		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeNotAuth, EDE: dns.ExtendedErrorCodeNotAuthoritative, Reason: "the zone is not served any more"}
+	case data.Missing(id) != 0:
+		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "the zone has no data"}
+	}
+	served := l.current.Snapshot
+	of, err := l.journals.OfUpdates(transfer.NewView(served.Config, data, served.Pools), id)
+	switch {
+	case err != nil:
+		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: err.Error()}
+	case of == nil:
+		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "another process takes over"}
+	}
+	return id, of, nil
 }
 
 // refuseAll gives updates the same outcome.

@@ -117,13 +117,14 @@ func (c *Content) inOrder(records map[journal.Record]bool) (all []journal.Record
 
 func has(numbers map[key]uint32, k key) bool { _, ok := numbers[k]; return ok }
 
-// compare returns the change from one content of a zone to another, and the size of the latter. It holds a hash for each set of
-// both, and the records of those that differ.
-func compare(before, after *Content) (change *journal.Change, octets int) {
-	var a, unused adder
+// compare returns the change from one content of a zone to another, the digest of the former, and the size of the latter. It
+// holds a hash for each set of both, and the records of those that differ.
+func compare(before, after *Content) (change *journal.Change, was journal.Digest, octets int) {
+	var a, b, unused adder
+	b.addSOA(before)
 	numbers := map[key]uint32{} // the sets of before
 	for set := range before.sets {
-		if k := keyOf(unused.add(&set)); !has(numbers, k) {
+		if k := keyOf(b.add(&set)); !has(numbers, k) {
 			numbers[k] = uint32(len(numbers))
 		}
 	}
@@ -155,5 +156,5 @@ func compare(before, after *Content) (change *journal.Change, octets int) {
 	}
 	change.Added = after.inOrder(added)
 	change.Digest = a.digest
-	return change, a.octets
+	return change, b.digest, a.octets
 }

@@ -39,33 +39,64 @@ func NewJournals(log *slog.Logger) *Journals {
 	return &Journals{log: log, zones: map[dnsname.Name]*journal.Journal{}}
 }
 
-// Use sets the state directory. Journals of another one are closed.
+// Use sets the state directory. Journals of another one are closed. It does not end Close: Reopen does.
 func (j *Journals) Use(state string) {
 	if abs, err := filepath.Abs(state); err == nil && state != "" {
 		state = abs // a relative path and that of the last good configuration name one directory
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if state == j.state && !j.closed {
+	if state == j.state {
 		return
 	}
 	j.closeLocked()
-	j.state, j.closed = state, false
+	j.state = state
 }
 
-// Close closes the journals: another process may use their files. nil is a no-op.
+// Close closes the journals: another process may use their files. Those in memory stay. nil is a no-op.
 func (j *Journals) Close() {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.closeLocked()
+	if j.state != "" {
+		j.closeLocked()
+	}
 	j.closed = true
 }
 
+// Closed reports whether the files may belong to another process: no zone may change.
+func (j *Journals) Closed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.closed
+}
+
+// Reopen ends Close: the other process did not take over. It reads the files of all zones again.
+func (j *Journals) Reopen(cfg *config.Config) {
+	j.mu.Lock()
+	j.closed = false
+	j.mu.Unlock()
+	for i := range cfg.Zones {
+		if z := &cfg.Zones[i]; z.Journaled() {
+			j.open(z)
+		}
+	}
+}
+
+// maxSaving bounds the time in which journals that close are written: there may be many. The others are found again from the
+// zones.
+const maxSaving = 2 * time.Second
+
 func (j *Journals) closeLocked() {
+	until := time.Now().Add(maxSaving)
 	for name, of := range j.zones {
+		if time.Now().Before(until) {
+			if err := of.Save(); err != nil {
+				j.log.Warn("cannot write the journal of a zone; secondaries may take the whole zone", "zone", name, "error", err)
+			}
+		}
 		of.Close()
 		delete(j.zones, name)
 	}
@@ -81,19 +112,23 @@ func (j *Journals) Of(zone dnsname.Name) *journal.Journal {
 	return j.zones[zone]
 }
 
-// OfUpdates returns the journal of a zone that takes updates, and reads its file if it was closed for another process that
-// did not take over; nil: the journals are closed.
-func (j *Journals) OfUpdates(z *config.Zone) *journal.Journal {
-	if of := j.Of(z.Name); of != nil {
-		return of
+// OfUpdates returns the journal of a zone that takes updates, at the serial of the zone that is served; nil: the journals are
+// closed. A journal at another serial begins at that one: the process that was to take over may have written it, or an update
+// was written and not served.
+func (j *Journals) OfUpdates(served *View, zone zones.ZoneID) (*journal.Journal, error) {
+	if j.Closed() {
+		return nil, nil
 	}
-	j.mu.Lock()
-	closed := j.closed
-	j.mu.Unlock()
-	if closed {
-		return nil
+	of, serial := j.open(&served.Config.Zones[zone]), served.Data.Serial(zone)
+	if state, known := of.State(); known && state.Serial == serial {
+		return of, nil
 	}
-	return j.open(z)
+	content, err := served.Defaults.Content(served.Config, zone)
+	if err != nil {
+		return nil, err
+	}
+	of.Begin(serial, content.Digest())
+	return of, nil
 }
 
 // open returns the journal of a zone, and reads its file at the first call.
@@ -178,9 +213,13 @@ func (j *Journals) Prepare(before, next *View, now time.Time) (steps []Step, err
 // overlay puts what updates changed into a zone.
 func (j *Journals) overlay(next *View, zone zones.ZoneID) {
 	z := &next.Config.Zones[zone]
-	overlay := j.open(z).Overlay()
+	of := j.open(z)
+	overlay := of.Overlay()
 	if overlay.Empty() {
 		return
+	}
+	if err := of.Hide(inBoth(next.Data, zone, &overlay)); err != nil {
+		j.log.Error("cannot write the journal of a zone; the next update of the zone writes it", "zone", z.Name, "error", err)
 	}
 	data, left, err := withOverlay(next.Data, zone, &overlay)
 	if err != nil {
@@ -209,13 +248,7 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 		next.Data.SetSerial(zone, step.Serial)
 		return step, nil
 	}
-	octets := 0
-	if old := before.content(z.Name, state.Serial); old != nil {
-		step.change, octets = compare(old, content)
-		step.digest = step.change.Digest
-	} else {
-		step.digest = content.Digest()
-	}
+	octets, unrecorded := step.compare(before.content(z.Name, state.Serial), content, state.Digest)
 	changed := step.digest != state.Digest
 	compiled := next.Data.Serial(zone)
 	step.Serial = nextSerial(next.Data, zone, z.Serial, state.Serial, changed, now)
@@ -223,7 +256,7 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 	if !changed && step.Serial == state.Serial {
 		return nil, nil
 	}
-	if step.change == nil && !changed {
+	if step.change == nil && !changed && !unrecorded {
 		step.change = &journal.Change{OldSOA: content.SOA().WithSerial(state.Serial), Digest: step.digest}
 	}
 	step.save = step.Serial != compiled
@@ -233,6 +266,23 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 			"hint", "raise the serial in the file of the zone, or write serial: unixtime")
 	}
 	return step, nil
+}
+
+// compare finds the change from the content that is served, old, to the next one; nil: it is not known. unrecorded: old is not
+// what the journal has for its serial, because the targets of a pool have changed since. Secondaries with this serial have
+// either content, and take the whole zone. octets is the size of the next content.
+func (s *Step) compare(old, content *Content, recorded journal.Digest) (octets int, unrecorded bool) {
+	if old == nil {
+		s.digest = content.Digest()
+		return 0, false
+	}
+	change, was, octets := compare(old, content)
+	s.digest = change.Digest
+	if was != recorded {
+		return octets, true
+	}
+	s.change = change
+	return octets, false
 }
 
 // finish completes the change of a step, or drops one that secondaries cannot use: its serial is not higher, or the whole zone is

@@ -1,31 +1,310 @@
-package transfer_test
+package transfer
 
 import (
+	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"meridian/config"
-	"meridian/transfer"
+	"meridian/dnsname"
+	"meridian/transfer/journal"
+	"meridian/zones"
 )
 
-// A process that passes its state to another one closes the journals, and uses them again if the other one fails.
-func TestJournalsOfUpdatesAreUsedAgain(t *testing.T) {
-	zone := &config.Zone{Name: "example.com.", Journal: config.Journal{Size: 1 << 20, Depth: 10}}
+const updatedZone = "@ 300 IN SOA ns host %d 2 3 4 5\n@ 300 IN NS ns\nns 300 IN A 192.0.2.1\n"
+
+// updated returns the view of a zone that takes updates, from the text of its file.
+func updated(t testing.TB, file string) *View {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "zone")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse("meridian.yaml", []byte("zones: {example.com: {file: "+path+"}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Zones[0].Update = []config.UpdateRule{{Key: "acme.", Names: []string{"*"}}}
+	data, report := zones.Compile(cfg)
+	if data == nil {
+		_, err := report.Join()
+		t.Fatal(err)
+	}
+	return NewView(cfg, data, nil)
+}
+
+// newJournals returns journals in a state directory.
+func newJournals(state string) *Journals {
+	j := NewJournals(slog.New(slog.DiscardHandler))
+	j.Use(state)
+	return j
+}
+
+// load makes a view the one that is served.
+func load(t testing.TB, j *Journals, before, next *View) *View {
+	t.Helper()
+	steps, err := j.Prepare(before, next, time.Unix(2_000_000_000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Commit(steps)
+	return next
+}
+
+// update makes an update as the server does, and returns the view with it; false: nothing changes.
+func update(t testing.TB, j *Journals, v *View, edit func(*dns.Msg)) (*View, bool) {
+	t.Helper()
+	msg := new(dns.Msg).SetUpdate("example.com.")
+	edit(msg)
+	packet, err := msg.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := j.OfUpdates(v, 0)
+	if of == nil || err != nil {
+		t.Fatalf("no journal: %v", err)
+	}
+	u := Evaluate(v.Config, v.Data, 0, &UpdateRequest{Packet: packet, Key: "acme.", At: time.Unix(1_000_000_000, 0)}, 0)
+	if u.Rcode != dns.RcodeSuccess {
+		t.Fatalf("%+v", u)
+	}
+	if u.Change == nil {
+		return v, false
+	}
+	data, err := v.Data.Update(0, u.Sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, _ := of.State()
+	SetDigest(u.Change, state.Digest)
+	if err := of.Append(u.Change); err != nil {
+		t.Fatal(err)
+	}
+	return NewView(v.Config, data, nil), true
+}
+
+func rr(t testing.TB, text string) dns.RR {
+	t.Helper()
+	rr, err := dns.NewRR(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rr
+}
+
+// values returns the data of the TXT records of www.
+func values(t testing.TB, v *View) (all []string) {
+	t.Helper()
+	for _, r := range currentRecords(v.Data, 0, dnsname.Name("www.example.com.").Wire()) {
+		all = append(all, r.Data()[1:])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// expected is the slow reference of a name: updates decide about a record from when an update changes it while the file has
+// it, or the file is loaded with it while an update has added it. The file decides about all others.
+type expected struct {
+	file, served, decided map[string]bool
+}
+
+func (e *expected) load(file map[string]bool) {
+	next := map[string]bool{}
+	for _, v := range []string{"1", "2", "3"} {
+		added := e.served[v] && !e.file[v]
+		if file[v] && added {
+			e.decided[v] = true
+		}
+		switch {
+		case e.decided[v]:
+			next[v] = e.served[v]
+		default:
+			next[v] = file[v] || added
+		}
+	}
+	e.file, e.served = maps.Clone(file), next
+}
+
+func (e *expected) update(v string, present bool) {
+	if e.served[v] != present && e.file[v] {
+		e.decided[v] = true
+	}
+	e.served[v] = present
+}
+
+func (e *expected) values() (all []string) {
+	for v, served := range e.served {
+		if served {
+			all = append(all, v)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestUpdatesAndFilesTogether makes random updates, edits of the file, reloads and restarts, and compares the records with those
+// that a user expects.
+func TestUpdatesAndFilesTogether(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
 	state := t.TempDir()
-	journals := transfer.NewJournals(slog.New(slog.DiscardHandler))
-	journals.Use(state)
-	if journals.OfUpdates(zone) == nil {
-		t.Error("no journal")
+	journals := newJournals(state)
+	file := map[string]bool{"1": true}
+	want := &expected{file: map[string]bool{}, served: map[string]bool{}, decided: map[string]bool{}}
+	text := func() string {
+		text := fmt.Sprintf(updatedZone, 7)
+		for _, v := range slices.Sorted(maps.Keys(file)) {
+			text += "www 60 IN TXT " + v + "\n"
+		}
+		return text
+	}
+	served := load(t, journals, nil, updated(t, text()))
+	want.load(file)
+	var history []string
+	for range 80 {
+		v := fmt.Sprint(1 + random.IntN(3))
+		record := rr(t, "www.example.com. 60 IN TXT "+v)
+		switch what := random.IntN(8); what {
+		case 0, 1, 2:
+			history = append(history, "add "+v)
+			served, _ = update(t, journals, served, func(m *dns.Msg) { m.Insert([]dns.RR{record}) })
+			want.update(v, true)
+		case 3, 4, 5:
+			history = append(history, "delete "+v)
+			served, _ = update(t, journals, served, func(m *dns.Msg) { m.Remove([]dns.RR{record}) })
+			want.update(v, false)
+		default:
+			if random.IntN(2) == 0 {
+				history = append(history, "edit "+v)
+				if file[v] = !file[v]; !file[v] {
+					delete(file, v)
+				}
+			}
+			before := served
+			if what == 7 {
+				history = append(history, "restart")
+				if random.IntN(2) == 0 { // else a crash
+					journals.Close()
+				}
+				journals, before = newJournals(state), nil
+			}
+			history = append(history, "load")
+			served = load(t, journals, before, updated(t, text()))
+			want.load(file)
+		}
+		if got := values(t, served); !slices.Equal(got, want.values()) {
+			t.Fatalf("seed %d: %s: the name has %q, want %q", seed, strings.Join(history, ", "), got, want.values())
+		}
+	}
+}
+
+// TestDeletedRecordOfTheFileStaysDeleted changes the address of a name back and forth, and has the file have an added record.
+func TestDeletedRecordOfTheFileStaysDeleted(t *testing.T) {
+	one, two := rr(t, "www.example.com. 60 IN TXT 1"), rr(t, "www.example.com. 60 IN TXT 2")
+	replace := func(old, next dns.RR) func(m *dns.Msg) {
+		return func(m *dns.Msg) { m.Remove([]dns.RR{old}); m.Insert([]dns.RR{next}) }
+	}
+	state := t.TempDir()
+	journals := newJournals(state)
+	file := fmt.Sprintf(updatedZone, 7) + "www 60 IN TXT 1\n"
+	served := load(t, journals, nil, updated(t, file))
+	for _, edit := range []func(m *dns.Msg){replace(one, two), replace(two, one), replace(one, two)} {
+		served, _ = update(t, journals, served, edit)
+	}
+	served = load(t, journals, served, updated(t, file))
+	if got := values(t, served); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("after the record was deleted, added and deleted: %q", got)
+	}
+	both := file + "www 300 IN TXT 2\n"
+	served = load(t, journals, served, updated(t, both))
+	_, _ = update(t, journals, served, replace(two, rr(t, "www.example.com. 60 IN TXT 3")))
+	journals.Close()
+	served = load(t, newJournals(state), nil, updated(t, both))
+	if got := values(t, served); !slices.Equal(got, []string{"3"}) {
+		t.Errorf("after the file has the added record too, and an update deletes it: %q", got)
+	}
+}
+
+// TestJournalsOfUpdatesAreUsedAgain has a process pass its journals to another one, and use them again because the other
+// one fails.
+func TestJournalsOfUpdatesAreUsedAgain(t *testing.T) {
+	state := t.TempDir()
+	journals := newJournals(state)
+	served := load(t, journals, nil, updated(t, fmt.Sprintf(updatedZone, 7)))
+	insert := func(v string) func(m *dns.Msg) {
+		return func(m *dns.Msg) { m.Insert([]dns.RR{rr(t, "www.example.com. 60 IN TXT "+v)}) }
 	}
 	journals.Close()
-	if journals.OfUpdates(zone) != nil {
-		t.Error("a closed journal is open")
+	journals.Use(state) // as for another configuration
+	if of, err := journals.OfUpdates(served, 0); of != nil || err != nil || !journals.Closed() {
+		t.Errorf("a closed journal is open: %v", err)
 	}
-	journals.Use(state)
-	if of := journals.OfUpdates(zone); of == nil {
-		t.Error("no journal after another process failed")
-	} else if s, _ := of.State(); s.File == "" {
+	if files, _ := filepath.Glob(filepath.Join(state, folderName, "*")); len(files) != 1 {
+		t.Errorf("the other process finds %q", files)
+	}
+	first := served.Data.Serial(0)
+	journals.Reopen(served.Config)
+	served, _ = update(t, journals, served, insert("1"))
+	journals.Close()
+	journals.Reopen(served.Config)
+	of := journals.Of("example.com.")
+	if of == nil || of.Since(first, served.Data.Serial(0)) == nil {
+		t.Error("the journal has no difference after it was opened again")
+	}
+	if s, _ := of.State(); s.File == "" {
 		t.Errorf("the journal is in memory: %+v", s)
 	}
-	journals.Close()
+}
+
+// TestUpdatesBeginAtTheServedSerial has the file of a journal at another serial than the zone, and not at all: another process
+// wrote it, or the time for it was too short.
+func TestUpdatesBeginAtTheServedSerial(t *testing.T) {
+	for what, begin := range map[string]func(j *Journals, served uint32){
+		"another serial": func(j *Journals, served uint32) { j.Of("example.com.").Begin(served+5, journal.Digest{1}) },
+		"no serial":      func(j *Journals, _ uint32) { delete(j.zones, "example.com.") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			journals := newJournals("")
+			served := load(t, journals, nil, updated(t, fmt.Sprintf(updatedZone, 7)))
+			begin(journals, served.Data.Serial(0))
+			served, _ = update(t, journals, served, func(m *dns.Msg) { m.Insert([]dns.RR{rr(t, "www.example.com. 60 IN TXT 1")}) })
+			content, err := served.Defaults.Content(served.Config, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, _ := journals.Of("example.com.").State(); s.Serial != served.Data.Serial(0) || s.Digest != content.Digest() {
+				t.Errorf("%+v, and the zone has serial %d", s, served.Data.Serial(0))
+			}
+		})
+	}
+}
+
+// TestUnrecordedContentHasNoDifference reloads a zone whose content changed without a new serial, as with the targets of its
+// pools: a difference would leave secondaries with the old content.
+func TestUnrecordedContentHasNoDifference(t *testing.T) {
+	for what, content := range map[string]string{"it stays changed": "www 60 IN TXT 2\n", "it changes back": "www 60 IN TXT 1\n"} {
+		t.Run(what, func(t *testing.T) {
+			journals := newJournals("")
+			view := func(serial int, more string) *View {
+				v := updated(t, fmt.Sprintf(updatedZone, serial)+more)
+				v.Config.Zones[0].Serial = config.KeepSerial
+				return v
+			}
+			load(t, journals, nil, view(7, "www 60 IN TXT 1\n"))
+			drifted := view(7, "www 60 IN TXT 2\n")
+			load(t, journals, drifted, view(8, content))
+			if s, _ := journals.Of("example.com.").State(); s.Serial != 8 || s.Changes != 0 {
+				t.Errorf("%+v, want serial 8 without a difference", s)
+			}
+		})
+	}
 }

@@ -45,6 +45,24 @@ func withOverlay(data *zones.Data, zone zones.ZoneID, o *journal.Overlay) (*zone
 	return updated, left, err
 }
 
+// inBoth returns the records that updates added and that the files have too.
+func inBoth(data *zones.Data, zone zones.ZoneID, o *journal.Overlay) (both []journal.Record) {
+	files := map[string]map[journal.Record]bool{} // by owner, with TTL 0
+	for r := range o.Added {
+		owner := string(r.Owner())
+		if files[owner] == nil {
+			files[owner] = map[journal.Record]bool{}
+			for _, in := range currentRecords(data, zone, r.Owner()) {
+				files[owner][in.WithTTL(0)] = true
+			}
+		}
+		if files[owner][r.WithTTL(0)] {
+			both = append(both, r)
+		}
+	}
+	return both
+}
+
 // overlaid returns the record sets of a name with what updates changed; false: the files do not leave room for them.
 func overlaid(data *zones.Data, zone zones.ZoneID, owner dnsname.Wire, changed []journal.Record, o *journal.Overlay) (sets []zones.SetChange, ok bool) {
 	if node, known := data.NodeIn(zone, owner); known {

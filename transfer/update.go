@@ -67,7 +67,11 @@ func Evaluate(cfg *config.Config, data *zones.Data, zone zones.ZoneID, r *Update
 	if err := msg.Unpack(r.Packet); err != nil {
 		return &Update{Rcode: dns.RcodeFormatError, Reason: "the message does not parse"}
 	}
-	d.soa = d.recordsOf(d.apex, dns.TypeSOA)[0]
+	soa := d.recordsOf(d.apex, dns.TypeSOA)
+	if len(soa) == 0 {
+		return &Update{Rcode: dns.RcodeServerFailure, Reason: "the zone has no data"}
+	}
+	d.soa = soa[0]
 	before := d.soa
 	for _, step := range []func(*dns.Msg) *refusal{d.checkPrerequisites, d.checkUpdates, d.apply} {
 		if refused := step(msg); refused != nil {

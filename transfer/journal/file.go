@@ -221,7 +221,8 @@ func (j *Journal) appendFile(b []byte) error {
 	return err
 }
 
-// rewriteLocked replaces the file by one with the present state. The content is on disk before it gets its name.
+// rewriteLocked replaces the file by one with the present state. After an error the file may be the old one or the new one:
+// nothing is appended to it before another rewrite succeeds.
 func (j *Journal) rewriteLocked() error {
 	switch {
 	case j.closed:
@@ -229,6 +230,7 @@ func (j *Journal) rewriteLocked() error {
 	case j.path == "":
 		return nil
 	}
+	j.current = false
 	b := []byte(magic)
 	for _, e := range j.changes {
 		b = appendEntry(b, e.data)

@@ -81,6 +81,24 @@ func (j *Journal) Overlay() Overlay {
 	return j.overlay.clone()
 }
 
+// Hide makes the overlay replace records of the file that updates added too: they then leave the zone with the update that
+// deletes them. Hide returns when this is on disk.
+func (j *Journal) Hide(records []Record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	more := false
+	for _, r := range records {
+		origin, added := j.overlay.Added[r]
+		if _, hidden := j.overlay.Deleted[r.WithTTL(0)]; added && !hidden {
+			j.overlay.Deleted[r.WithTTL(0)], more = origin, true
+		}
+	}
+	if !more {
+		return nil
+	}
+	return j.rewriteLocked()
+}
+
 // Begin sets the serial and the digest of a zone whose change from an earlier state is not known. The history begins with
 // it; the overlay stays. It does not write: there may be many zones, and what a crash loses can be found again. Save does.
 func (j *Journal) Begin(serial uint32, digest Digest) {
@@ -97,19 +115,6 @@ func (j *Journal) Save() error {
 		return nil
 	}
 	return j.rewriteLocked()
-}
-
-// Drop removes the overlay: the zone is that of its file again, with a later serial.
-func (j *Journal) Drop() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	before := j.overlay
-	j.overlay = Overlay{}
-	err := j.rewriteLocked()
-	if err != nil {
-		j.overlay = before
-	}
-	return err
 }
 
 // Append adds changes, and returns when they are on disk. After an error the journal has none of them.
@@ -130,7 +135,7 @@ func (j *Journal) Append(changes ...*Change) error {
 		j.addLocked(c, data[i])
 	}
 	if j.path != "" && (j.inFile > 2*j.bounds.Depth+minRewrite || j.end > 2*j.bounds.Size+minRewriteSize) {
-		_ = j.rewriteLocked() // the entries are on disk already; the next one tries again
+		_ = j.rewriteLocked() // the entries are on disk already; the next change tries again
 	}
 	return nil
 }
@@ -203,19 +208,6 @@ func merged(entries []entry) (whole *Change) {
 		}
 	}
 	return whole
-}
-
-// History returns the changes, the oldest first.
-func (j *Journal) History() (all []*Change) {
-	j.mu.Lock()
-	entries := append([]entry(nil), j.changes...)
-	j.mu.Unlock()
-	for _, e := range entries {
-		if c, err := decodeChange(e.data); err == nil {
-			all = append(all, c)
-		}
-	}
-	return all
 }
 
 // Close ends the journal: another process may use the file. Later changes are errors.

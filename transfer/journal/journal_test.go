@@ -154,11 +154,18 @@ func TestOverlayIsWhatUpdatesChanged(t *testing.T) {
 	if err := j.Append(by(change(t, 4, nil, []Record{file.WithTTL(77)}))); err != nil {
 		t.Fatal(err)
 	}
-	check("added again", slices.Sorted(slices.Values([]Record{one, file.WithTTL(77)})), nil)
-	if err := j.Drop(); err != nil {
+	check("added again", slices.Sorted(slices.Values([]Record{one, file.WithTTL(77)})), []Record{file.WithTTL(0)})
+	if err := j.Append(by(change(t, 5, []Record{file.WithTTL(77)}, nil))); err != nil {
 		t.Fatal(err)
 	}
-	check("dropped", nil, nil)
+	check("deleted again", []Record{one}, []Record{file.WithTTL(0)})
+	if err := j.Hide([]Record{one, two}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(by(change(t, 6, []Record{one}, nil))); err != nil {
+		t.Fatal(err)
+	}
+	check("deleted after the file has it too", nil, slices.Sorted(slices.Values([]Record{one.WithTTL(0), file.WithTTL(0)})))
 }
 
 // TestTornTailIsRemoved cuts the file at each octet of its last entry, as a crash does.
@@ -332,6 +339,37 @@ func TestFileIsRewrittenBeforeItGrows(t *testing.T) {
 	again := open(t, path, Bounds{Size: 1 << 20, Depth: 3})
 	if s, _ := again.State(); s.Serial != 300 || s.Changes != 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestFailedRewriteIsDoneAgain has the sync of the folder fail after a rewrite that replaced the file: the next change is not
+// appended where the old file ended.
+func TestFailedRewriteIsDoneAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	folders := 0
+	j, err := openSyncing(path, zone, Bounds{Size: 1 << 20, Depth: 3}, func(f *os.File) error {
+		if f.Name() == filepath.Dir(path) {
+			if folders++; folders == 2 { // the first one is that of the new file
+				return errors.New("no folder")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Begin(1, Digest{})
+	for serial := uint32(1); serial < 100; serial++ {
+		if err := j.Append(change(t, serial, nil, []Record{record(t, "n.example.com. 60 IN TXT 1")})); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, path, large)
+		if s, _ := again.State(); s.Serial != serial+1 {
+			t.Fatalf("serial %d after reopening, want %d", s.Serial, serial+1)
+		}
+	}
+	if folders < 3 {
+		t.Errorf("%d syncs of the folder", folders)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Overlay is what updates changed in a zone: its content is that of the file without the deleted records, and with the
-// added ones. It is immutable: apply returns another one.
+// added ones. A record of the file that was deleted and added again is in both.
 type Overlay struct {
 	Deleted map[Record]Origin // with TTL 0: a file that has the record with another TTL has the same record
 	Added   map[Record]Origin
@@ -32,8 +32,7 @@ func (o *Overlay) apply(c *Change) {
 		}
 	}
 	for _, r := range c.Added {
-		delete(o.Deleted, r.WithTTL(0))
-		o.Added[r] = *c.Update
+		o.Added[r] = *c.Update // a record in Deleted stays there: the file has it, and a later update may delete it again
 	}
 	if withoutSerial(c.OldSOA) != withoutSerial(c.NewSOA) {
 		o.SOA = c.NewSOA
