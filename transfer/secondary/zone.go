@@ -254,7 +254,7 @@ func (z *zone) logWrite(err error) {
 func (z *zone) succeed() {
 	z.mu.Lock()
 	z.failures, z.err = 0, ""
-	z.due = time.Now().Add(z.waitLocked())
+	z.dueLocked(time.Now().Add(z.waitLocked())) // a notification during the check may have made one due before
 	z.mu.Unlock()
 }
 
@@ -265,7 +265,7 @@ func (z *zone) fail(err error) {
 	z.failures++
 	z.err = err.Error()
 	wait := z.waitLocked()
-	z.due = time.Now().Add(wait)
+	z.dueLocked(time.Now().Add(wait)) // as in succeed
 	z.mu.Unlock()
 	if begins {
 		z.report(Warning, "zone not refreshed: no primary has it in a usable form", map[string]string{"reason": err.Error(), "retry_in": wait.Round(time.Second).String()})

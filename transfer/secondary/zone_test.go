@@ -356,6 +356,55 @@ func TestNotificationsAreRateLimited(t *testing.T) {
 	})
 }
 
+// TestNotificationDuringACheckStartsAnother changes the zone after the primary has read its serial for a check, which takes long.
+func TestNotificationDuringACheckStartsAnother(t *testing.T) {
+	for name, fails := range map[string]bool{"succeeds": false, "fails": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				defer w.Close()
+				p := w.primaries[0]
+				p.serve(1, nsRecord)
+				w.use(nil)
+				time.Sleep(10 * time.Second)
+				p.set(func() { p.answer = func(net.Conn, []byte) bool { time.Sleep(5 * time.Second); return fails } })
+				w.Notify(apex)
+				time.Sleep(2 * time.Second)
+				p.serve(2, nsRecord)
+				p.set(func() { p.answer = nil })
+				w.Notify(apex)
+				time.Sleep(10 * time.Second)
+				if s := w.now(); s.Serial != 2 || s.Error != "" || time.Until(s.Next) < 30*time.Minute {
+					t.Errorf("%+v, want serial 2", s)
+				}
+			})
+		})
+	}
+}
+
+// TestNewPrimariesDuringACheckAreAsked changes the configuration during a check that fails.
+func TestNewPrimariesDuringACheckAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(10 * time.Second)
+		w.primaries[0].set(func() {
+			w.primaries[0].answer = func(net.Conn, []byte) bool { time.Sleep(5 * time.Second); return true }
+		})
+		w.Notify(apex)
+		time.Sleep(2 * time.Second)
+		w.primaries = append(w.primaries, &primary{t: t})
+		w.primaries[1].serve(2, nsRecord)
+		w.use(nil)
+		time.Sleep(20 * time.Second)
+		if s := w.now(); s.Serial != 2 || s.Primary != "192.0.2.2:53" {
+			t.Errorf("%+v, want serial 2 of the second primary", s)
+		}
+	})
+}
+
 func TestRetransferTakesAnOlderSerial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
