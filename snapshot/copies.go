@@ -9,10 +9,10 @@ import (
 	"meridian/zones"
 )
 
-// WithCopies returns s with the zones compiled again, with these copies of zones that have primaries. The two share
-// everything else, as with Resolve.
+// WithCopies returns s with the zones compiled again, with these copies of zones that have primaries, and with the master files as
+// they were: only a reload takes their changes. The two share everything else, as with Resolve.
 func (s *Snapshot) WithCopies(copies zones.Copies) (*Snapshot, []config.Error, error) {
-	data, report := zones.CompileWith(s.Config, copies)
+	data, report := s.Zones.WithCopies(copies)
 	warnings, err := report.Join()
 	if err != nil {
 		return nil, warnings, err

@@ -36,7 +36,6 @@ import (
 	"hash/maphash"
 	"os"
 	"slices"
-	"time"
 
 	"meridian/config"
 )
@@ -61,10 +60,11 @@ type Data struct {
 	memberSets []memberSet  // in their order
 	presigned  []*Presigned // by ZoneID; nil: no zone is presigned
 	masters    []string
-	access     []*access // by ZoneID; nil: every zone answers all clients
-	views      *views    // nil: no view is configured
-	viewed     []uint32  // by ViewsID and ViewID: see InView
-	copies     []*Copy   // by ZoneID; nil: no zone has primaries
+	access     []*access  // by ZoneID; nil: every zone answers all clients
+	views      *views     // nil: no view is configured
+	viewed     []uint32   // by ViewsID and ViewID: see InView
+	copies     []*Copy    // by ZoneID; nil: no zone has primaries
+	kept       *keptFiles // the files that it is compiled from; nil: no zone has primaries
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.
@@ -86,8 +86,11 @@ func Compile(cfg *config.Config) (*Data, *Report) { return CompileWith(cfg, nil)
 
 // CompileWith is Compile with some copies that are in memory already.
 func CompileWith(cfg *config.Config, have Copies) (*Data, *Report) {
-	copies, unreadable := ReadCopies(cfg, have)
-	data, report := compileWith(cfg, copies, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
-	report.AddWarnings(unreadable...)
-	return data, report
+	files := os.DirFS(cmp.Or(cfg.Root, "/"))
+	if !hasPrimaries(cfg) {
+		return compileCopies(cfg, have, files)
+	}
+	kept := newKeptFiles(files)
+	defer kept.close()
+	return compileCopies(cfg, have, kept)
 }
