@@ -5,6 +5,7 @@ package counterpart
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -97,19 +98,42 @@ func StartWith(t testing.TB, program, conf string, args ...string) {
 	Start(t, program, append(args, file)...)
 }
 
-// FreePorts returns ports of 127.0.0.1 on which no program listens.
+// FreePorts returns ports of 127.0.0.1 on which no program listens, neither for TCP nor for UDP. They are below the range from
+// which the kernel takes ports for connections, so they stay free. No two calls return the same port.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == maxPortTries {
+			t.Fatalf("%d ports of %d tried are free, want %d", len(ports), tries, n)
 		}
-		defer l.Close() // after the last one is open, so that all differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if _, given := givenPorts.LoadOrStore(port, true); !given && isFree(port) {
+			ports = append(ports, port)
+		}
 	}
 	return ports
+}
+
+const (
+	firstPort, lastPort = 10000, 31999 // Linux connects from 32768 and above
+	maxPortTries        = 1000
+)
+
+var givenPorts sync.Map // ports that FreePorts has tried
+
+func isFree(port int) bool {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 // AwaitListeners waits until a program listens on each port of 127.0.0.1.

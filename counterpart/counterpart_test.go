@@ -2,6 +2,7 @@ package counterpart
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -42,11 +43,48 @@ func TestMissingProgramSkipsLoudlyOrFailsIfRequired(t *testing.T) {
 
 func TestFreePortsDiffer(t *testing.T) {
 	seen := map[int]bool{}
-	for _, port := range FreePorts(t, 20) {
-		seen[port] = true
+	for range 2 {
+		for _, port := range FreePorts(t, 20) {
+			seen[port] = true
+		}
 	}
-	if len(seen) != 20 {
-		t.Errorf("%d ports, want 20", len(seen))
+	if len(seen) != 40 {
+		t.Errorf("%d ports, want 40", len(seen))
+	}
+}
+
+// TestFreePortsStayFree checks that no connection takes a port before the program that it is for listens.
+func TestFreePortsStayFree(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	var first, last int
+	if _, err := fmt.Sscan(string(text), &first, &last); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range FreePorts(t, 20) {
+		if port >= first && port <= last {
+			t.Errorf("port %d is of the range %d to %d, from which connections take theirs", port, first, last)
+		}
+	}
+}
+
+func TestPortInUseIsNotFree(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	for _, port := range []int{tcp.Addr().(*net.TCPAddr).Port, udp.LocalAddr().(*net.UDPAddr).Port} {
+		if isFree(port) {
+			t.Errorf("port %d is free, though a program listens on it", port)
+		}
 	}
 }
 
