@@ -259,6 +259,7 @@ func (r *Responder) countQuery(rcode int) {
 // affect the others. The scratch may be half written and is replaced.
 func (r *Responder) serverFailure(out, packet []byte, source netip.Addr, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
+	r.transfer, r.update = nil, nil
 	r.engine.panicked(fault, packet, debug.Stack())
 	r.quarantine(packet, source, fault)
 	r.at.scratch = newScratch(r.at.active)

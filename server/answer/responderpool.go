@@ -67,8 +67,10 @@ func (c *responderPool) get(e *Engine) *Responder {
 	}
 }
 
-// put makes r idle, or removes it if there is no room.
+// put makes r idle, or removes it if there is no room. What its caller has not taken is not kept: the next one answers
+// another client.
 func (c *responderPool) put(r *Responder) {
+	r.transfer, r.update = nil, nil
 	select {
 	case c.idle <- r:
 	default:
