@@ -1,12 +1,9 @@
 package server
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -17,10 +14,7 @@ import (
 )
 
 // doqListener answers DNS over QUIC (RFC 9250) at one address.
-type doqListener struct {
-	*quicListener
-	streams atomic.Int64 // being served, of all connections
-}
+type doqListener struct{ *quicListener }
 
 // listenQUIC binds or inherits a socket and returns the bound address.
 func (s *Server) listenQUIC(asked netip.AddrPort, beside []*listener) (connListener, netip.AddrPort, error) {
@@ -28,7 +22,8 @@ func (s *Server) listenQUIC(asked netip.AddrPort, beside []*listener) (connListe
 	if err != nil {
 		return nil, addr, err
 	}
-	return &doqListener{quicListener: newQUICListener(s, answer.DoQ, quicCodes{encrypted.DoQNoError, encrypted.DoQExcessiveLoad}, conn)}, addr, nil
+	codes := quicCodes{encrypted.DoQNoError, encrypted.DoQExcessiveLoad, encrypted.DoQUnspecified}
+	return &doqListener{newQUICListener(s, answer.DoQ, codes, conn)}, addr, nil
 }
 
 // noStreams is the number of streams with one direction that a client may open: a query comes by one with two.
@@ -36,86 +31,7 @@ const noStreams = -1
 
 // run accepts connections until drain.
 func (l *doqListener) run() {
-	defer close(l.done)
-	if !l.listen(noStreams, "doq") {
-		return
-	}
-	for {
-		c, err := l.next(context.Background())
-		if err != nil {
-			return
-		}
-		l.open.Go(func() { l.serve(c) })
-	}
-}
-
-// serve answers the queries of a connection until it ends or drains.
-func (l *doqListener) serve(c *quicConn) {
-	defer c.closed()
-	var serving sync.WaitGroup
-	if l.limits().EarlyData {
-		serving.Go(func() { c.awaitHandshake() })
-	} else if !c.awaitHandshake() {
-		return
-	}
-	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
-	serving.Go(func() {
-		select {
-		case <-c.draining:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	for {
-		stream, err := c.AcceptStream(ctx)
-		if err != nil {
-			break
-		}
-		if !l.admit(c) {
-			reset(stream, encrypted.DoQExcessiveLoad)
-			continue
-		}
-		serving.Go(func() {
-			l.answer(c, stream)
-			l.streams.Add(-1)
-			c.streams.Add(-1)
-		})
-	}
-	serving.Wait()
-	c.linger()
-}
-
-// linger closes a draining connection, after a time for its last answer to arrive.
-func (c *quicConn) linger() {
-	wait := time.NewTimer(quicLinger)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-c.Context().Done():
-	}
-	c.end(encrypted.DoQNoError)
-}
-
-// streamShare is how many streams each connection may have at any time. More are refused when all connections together
-// have as many as if each of the largest number of connections used its share: clients that do not complete their
-// queries take bounded memory, and leave others their share.
-const streamShare = 4
-
-// admit counts a new stream of a connection; false: it is refused.
-func (l *doqListener) admit(c *quicConn) bool {
-	if all := l.streams.Load(); all >= int64(streamShare*l.limits().Max) && c.streams.Load() >= streamShare {
-		return false
-	}
-	l.streams.Add(1)
-	c.streams.Add(1)
-	return true
-}
-
-// reset abandons both directions of a stream.
-func reset(stream *quic.Stream, code quic.StreamErrorCode) {
-	stream.CancelRead(code)
-	stream.CancelWrite(code)
+	l.serveAll(func(c *quicConn) { l.serve(c, func(stream *quic.Stream) { l.answer(c, stream) }) }, noStreams, "doq")
 }
 
 // answer answers the query of a stream.

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -19,8 +17,7 @@ import (
 // http3Listener answers DNS over HTTPS by HTTP/3 at one address.
 type http3Listener struct {
 	*quicListener
-	http    *http3.Server
-	drained chan struct{} // closed when all requests have ended
+	http *http3.Server
 }
 
 // listenHTTP3 binds or inherits a socket and returns the bound address.
@@ -29,8 +26,11 @@ func (s *Server) listenHTTP3(asked netip.AddrPort, beside []*listener) (connList
 	if err != nil {
 		return nil, addr, err
 	}
-	codes := quicCodes{quic.ApplicationErrorCode(http3.ErrCodeNoError), quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad)}
-	l := &http3Listener{quicListener: newQUICListener(s, answer.DoH3, codes, conn), drained: make(chan struct{})}
+	codes := quicCodes{
+		quic.ApplicationErrorCode(http3.ErrCodeNoError), quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad),
+		quic.StreamErrorCode(http3.ErrCodeRequestRejected),
+	}
+	l := &http3Listener{quicListener: newQUICListener(s, answer.DoH3, codes, conn)}
 	l.http = &http3.Server{Handler: l.limited(s.dohHandler(l.answer)), MaxHeaderBytes: encrypted.MaxHeaderBytes}
 	return l, addr, nil
 }
@@ -57,50 +57,29 @@ func (l *http3Listener) answer(r *http.Request, query []byte) []byte {
 const controlStreams = 8
 
 // run accepts connections until drain.
-func (l *http3Listener) run() {
-	defer close(l.done)
-	if l.listen(controlStreams, http3.NextProtoH3) {
-		_ = l.http.ServeListener(l) // ends when the listener is closed
-	}
-}
+func (l *http3Listener) run() { l.serveAll(l.serveRequests, controlStreams, http3.NextProtoH3) }
 
-// Accept returns the next connection, for http3.Server.
-func (l *http3Listener) Accept(ctx context.Context) (*quic.Conn, error) {
-	c, err := l.next(ctx)
-	if err != nil {
-		return nil, err
+// serveRequests answers the requests of a connection until it ends or drains.
+func (l *http3Listener) serveRequests(c *quicConn) {
+	requests, err := l.http.NewRawServerConn(c.Conn)
+	if err != nil { // the client allows no control stream, or has gone
+		c.end(quic.ApplicationErrorCode(http3.ErrCodeGeneralProtocolError))
+		c.closed()
+		return
 	}
 	l.open.Go(func() {
-		defer c.closed()
-		c.awaitHandshake()
-		<-c.Context().Done()
+		for {
+			stream, err := c.AcceptUniStream(c.Context())
+			if err != nil {
+				return
+			}
+			go requests.HandleUnidirectionalStream(stream)
+		}
 	})
-	return c.Conn, nil
-}
-
-// Addr is part of http3.QUICListener.
-func (l *http3Listener) Addr() net.Addr { return l.socketUDP.LocalAddr() }
-
-// Close is part of http3.QUICListener. http3.Server does not call it for a listener that it has not made.
-func (l *http3Listener) Close() error { return nil }
-
-// drain stops accepting, and lets the requests that were received end, at end at the latest.
-func (l *http3Listener) drain(end time.Time) {
-	l.quicListener.drain(end)
-	go func() {
-		defer close(l.drained)
-		ctx, cancel := context.WithDeadline(context.Background(), end)
-		defer cancel()
-		_ = l.http.Shutdown(ctx)
-	}()
-}
-
-// close waits for the connections if the listener was running, and closes the socket.
-func (l *http3Listener) close(running bool) {
-	if running {
-		<-l.drained
-	}
-	l.quicListener.close(running)
+	l.serve(c, func(stream *quic.Stream) {
+		_ = stream.SetReadDeadline(time.Now().Add(l.limits().Query)) // for its header; it never fails
+		requests.HandleRequestStream(stream)
+	})
 }
 
 // alternativeTime is how long a client may remember where HTTP/3 is.

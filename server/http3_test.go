@@ -4,16 +4,21 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
+	"meridian/config"
 	"meridian/counterpart"
 	"meridian/server/answer"
 	"meridian/server/answer/answertest"
@@ -111,6 +116,62 @@ func TestHTTP3Drains(t *testing.T) {
 	if c := s.Counters().Connections[answer.DoH3]; c.Open != 0 || c.Accepted != 1 {
 		t.Errorf("counters %+v", c)
 	}
+}
+
+// dialHTTP3 connects by QUIC, to send streams of HTTP/3 without a library of it.
+func dialHTTP3(t *testing.T, at netip.AddrPort, roots *x509.CertPool) *quic.Conn {
+	t.Helper()
+	return dialQUIC(t, at, &tls.Config{RootCAs: roots, ServerName: "dns.example", NextProtos: []string{http3.NextProtoH3}})
+}
+
+// streamEnd returns the error code that ends a stream.
+func streamEnd(t *testing.T, stream *quic.Stream) quic.StreamErrorCode {
+	t.Helper()
+	_, err := io.ReadAll(stream)
+	var end *quic.StreamError
+	if !errors.As(err, &end) || !end.Remote {
+		t.Fatalf("the stream ends with %v", err)
+	}
+	return end.ErrorCode
+}
+
+// TestHTTP3AbandonsStalledStreams leaves out the header of a request, or the end of it.
+func TestHTTP3AbandonsStalledStreams(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	s, _, at := serveHTTP3(t, snapshot)
+	conn := dialHTTP3(t, at, roots)
+	awaitConnections(t, s, answer.DoH3, func(c answer.Connections) bool { return c.Handshakes == 1 })
+	swapSettings(t, s, snapshot, func(c *config.Server) { c.Encrypted.Query = 50 * time.Millisecond })
+	for _, sent := range [][]byte{{1}, {1, 32, 0, 0}} { // a HEADERS frame of 32 octets
+		if code := streamEnd(t, openQUIC(t, conn, sent)); code != quic.StreamErrorCode(http3.ErrCodeRequestIncomplete) {
+			t.Errorf("%x without its end: %#x", sent, uint64(code))
+		}
+	}
+	if conn.Context().Err() != nil {
+		t.Error("the connection has ended")
+	}
+}
+
+// TestHTTP3RefusesStreamsBeyondTheShare opens streams without a request, more than all connections together may have.
+func TestHTTP3RefusesStreamsBeyondTheShare(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.Max, snapshot.Config.Server.Encrypted.Query = 2, time.Minute
+	_, _, at := serveHTTP3(t, snapshot)
+	conn := dialHTTP3(t, at, roots)
+	var last *quic.Stream
+	for range streamShare*2 + 1 {
+		last = openQUIC(t, conn, []byte{1})
+	}
+	if code := streamEnd(t, last); code != quic.StreamErrorCode(http3.ErrCodeExcessiveLoad) {
+		t.Errorf("a stream beyond the share ends with %#x", uint64(code))
+	}
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "dns.example"}}
+	defer transport.Close()
+	r, err := (&http.Client{Transport: transport, Timeout: eventTimeout}).Get("https://" + at.String() + "/")
+	if err != nil {
+		t.Fatal("another client: ", err)
+	}
+	_ = r.Body.Close()
 }
 
 func TestClientsUseHTTP3(t *testing.T) {

@@ -40,6 +40,8 @@ type quicListener struct {
 	handshakes *handshakes
 	conns      *tcpConns
 	open       sync.WaitGroup // connections
+	streams    atomic.Int64   // being served, of all connections
+	stopping   chan struct{}  // closed when it drains
 	done       chan struct{}  // closed when run has ended
 
 	mu       sync.Mutex          // guards the fields below
@@ -47,8 +49,12 @@ type quicListener struct {
 	draining bool
 }
 
-// quicCodes are the error codes of a protocol over QUIC that end a connection.
-type quicCodes struct{ noError, excessiveLoad quic.ApplicationErrorCode }
+// quicCodes are the error codes of a protocol over QUIC that end a connection, and that of a stream which is not served
+// because its connection drains.
+type quicCodes struct {
+	noError, excessiveLoad quic.ApplicationErrorCode
+	refused                quic.StreamErrorCode
+}
 
 // listenPackets binds or inherits the socket of a use, and returns the bound address.
 func (s *Server) listenPackets(use handover.Use, asked netip.AddrPort, beside []*listener) (*net.UDPConn, netip.AddrPort, error) {
@@ -93,7 +99,8 @@ func bindPackets(asked netip.AddrPort, beside []*listener) (*net.UDPConn, error)
 
 func newQUICListener(s *Server, over answer.Transport, codes quicCodes, conn *net.UDPConn) *quicListener {
 	l := &quicListener{
-		server: s, over: over, codes: codes, socketUDP: conn, handshakes: newHandshakes(), conns: newTCPConns(), done: make(chan struct{}),
+		server: s, over: over, codes: codes, socketUDP: conn, handshakes: newHandshakes(), conns: newTCPConns(),
+		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.transport = &quic.Transport{
 		Conn:                conn,
@@ -151,6 +158,21 @@ func (l *quicListener) failed(err error) {
 		"address", l.socketUDP.LocalAddr().String(), "error", err, "hint", "restart the server")
 }
 
+// serveAll serves each connection until drain, with these streams of the client that have one direction.
+func (l *quicListener) serveAll(serve func(*quicConn), oneWay int64, protocols ...string) {
+	defer close(l.done)
+	if !l.listen(oneWay, protocols...) {
+		return
+	}
+	for {
+		c, err := l.next(context.Background())
+		if err != nil {
+			return
+		}
+		l.open.Go(func() { serve(c) })
+	}
+}
+
 // next returns the next connection, or an error when the listener ends. At a limit, it closes the longest-idle connection
 // first.
 func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
@@ -172,6 +194,78 @@ func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
 	}
 }
 
+// serve answers the streams of a connection until it ends or drains.
+func (l *quicListener) serve(c *quicConn, answer func(*quic.Stream)) {
+	defer c.closed()
+	var serving sync.WaitGroup
+	if l.limits().EarlyData {
+		serving.Go(func() { c.awaitHandshake() })
+	} else if !c.awaitHandshake() {
+		return
+	}
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	serving.Go(func() {
+		select {
+		case <-c.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	for {
+		stream, err := c.AcceptStream(ctx)
+		if err != nil {
+			break
+		}
+		if !l.admit(c) {
+			reset(stream, quic.StreamErrorCode(l.codes.excessiveLoad))
+			continue
+		}
+		serving.Go(func() {
+			answer(stream)
+			l.streams.Add(-1)
+			c.streams.Add(-1)
+		})
+	}
+	serving.Wait()
+	c.linger()
+}
+
+// linger closes a draining connection, after a time for its last answer to arrive. It refuses the streams of that time.
+func (c *quicConn) linger() {
+	ctx, cancel := context.WithTimeout(c.Context(), quicLinger)
+	defer cancel()
+	for {
+		stream, err := c.AcceptStream(ctx)
+		if err != nil {
+			break
+		}
+		reset(stream, c.listener.codes.refused)
+	}
+	c.end(c.listener.codes.noError)
+}
+
+// streamShare is how many streams each connection may have at any time. More are refused when all connections together
+// have as many as if each of the largest number of connections used its share: clients that do not complete their
+// queries take bounded memory, and leave others their share.
+const streamShare = 4
+
+// admit counts a new stream of a connection; false: it is refused.
+func (l *quicListener) admit(c *quicConn) bool {
+	if all := l.streams.Load(); all >= int64(streamShare*l.limits().Max) && c.streams.Load() >= streamShare {
+		return false
+	}
+	l.streams.Add(1)
+	c.streams.Add(1)
+	return true
+}
+
+// reset abandons both directions of a stream.
+func reset(stream *quic.Stream, code quic.StreamErrorCode) {
+	stream.CancelRead(code)
+	stream.CancelWrite(code)
+}
+
 // drain stops accepting, and lets the connections end when their received queries are answered, at end at the latest.
 func (l *quicListener) drain(end time.Time) {
 	l.refuse()
@@ -184,6 +278,7 @@ func (l *quicListener) refuse() {
 	l.draining = true
 	accepted := l.accepted
 	l.mu.Unlock()
+	close(l.stopping)
 	if accepted != nil {
 		_ = accepted.Close()
 	}

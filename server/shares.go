@@ -16,10 +16,21 @@ type shares struct {
 
 func newShares(n int) *shares { return &shares{free: n, waiting: map[netip.Addr][]chan struct{}{}} }
 
-// acquire waits for a slot.
-func (s *shares) acquire(client netip.Addr) {
-	if slot := s.queue(client); slot != nil {
-		<-slot
+// acquire waits for a slot, or until a channel is closed; false: there is none.
+func (s *shares) acquire(client netip.Addr, until <-chan struct{}) bool {
+	slot := s.queue(client)
+	if slot == nil {
+		return true
+	}
+	select {
+	case <-slot:
+		return true
+	case <-until:
+		go func() { // its place in the queue is passed on when it is its turn
+			<-slot
+			s.release()
+		}()
+		return false
 	}
 }
 

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
+	"meridian/config"
 	"meridian/counterpart"
 	"meridian/server/answer"
 )
@@ -58,19 +61,25 @@ func TestSharesServeClientsInTurn(t *testing.T) {
 // TestHandshakesTakeTurns connects while another client has all slots of handshakes.
 func TestHandshakesTakeTurns(t *testing.T) {
 	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.Query = time.Minute
 	snapshot.Config.Server.ListenQUIC = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	s, at := serveTLS(t, snapshot)
 	quicAt := s.EncryptedAddrs()[answer.DoQ][0]
-	config := &tls.Config{RootCAs: roots, ServerName: "dns.example"}
-	overTCP := dial(t, "tcp", at)
 	client := netip.MustParseAddr("127.0.0.1")
+	secure := &tls.Config{RootCAs: roots, ServerName: "dns.example"}
 	for what, connect := range map[string]func() error{
-		"TLS":  func() error { return tls.Client(overTCP, config).Handshake() },
-		"QUIC": func() error { _, err := tryQUIC(t, quicAt, config); return err },
+		"TLS": func() error {
+			conn, err := (&tls.Dialer{Config: secure}).DialContext(t.Context(), "tcp", at.String())
+			if err == nil {
+				err = conn.Close()
+			}
+			return err
+		},
+		"QUIC": func() error { _, err := tryQUIC(t, quicAt, secure); return err },
 	} {
 		slots := max(1, s.cores/2)
 		for range slots {
-			s.handshakeShares.acquire(netip.MustParseAddr("192.0.2.1"))
+			s.handshakeShares.acquire(netip.MustParseAddr("192.0.2.1"), nil)
 		}
 		done := make(chan error, 1)
 		go func() { done <- connect() }()
@@ -89,4 +98,58 @@ func TestHandshakesTakeTurns(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// TestQUICHandshakesThatWaitDoNotDelayDraining removes the listener of a handshake that waits for a slot.
+func TestQUICHandshakesThatWaitDoNotDelayDraining(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.Query = time.Minute
+	s, at := serveQUIC(t, snapshot)
+	slots := max(1, s.cores/2)
+	for range slots {
+		s.handshakeShares.acquire(netip.MustParseAddr("192.0.2.1"), nil)
+	}
+	release := sync.OnceFunc(func() {
+		for range slots {
+			s.handshakeShares.release()
+		}
+	})
+	t.Cleanup(release)
+	connected := make(chan error, 1)
+	go func() {
+		_, err := tryQUIC(t, at, &tls.Config{RootCAs: roots, ServerName: "dns.example"})
+		connected <- err
+	}()
+	counterpart.Await(t, func() error {
+		s.handshakeShares.mu.Lock()
+		defer s.handshakeShares.mu.Unlock()
+		if len(s.handshakeShares.waiting) != 1 {
+			return fmt.Errorf("%v wait", s.handshakeShares.waiting)
+		}
+		return nil
+	})
+	swapped := make(chan struct{})
+	go func() {
+		defer close(swapped)
+		swapSettings(t, s, snapshot, func(c *config.Server) { c.ListenQUIC = nil })
+	}()
+	select {
+	case <-swapped:
+	case <-time.After(eventTimeout):
+		t.Error("the reload waits for the handshake")
+		release()
+		<-swapped
+	}
+	if err := <-connected; err == nil {
+		t.Error("the handshake is complete")
+	}
+	release()
+	counterpart.Await(t, func() error {
+		s.handshakeShares.mu.Lock()
+		defer s.handshakeShares.mu.Unlock()
+		if s.handshakeShares.free != slots {
+			return fmt.Errorf("%d of %d slots are free", s.handshakeShares.free, slots)
+		}
+		return nil
+	})
 }

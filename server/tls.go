@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -48,14 +50,25 @@ func (s *Server) material() *certs.Material {
 	return nil
 }
 
+// errDraining is the error of a handshake that waits while its listener stops.
+var errDraining = errors.New("the server stops accepting connections")
+
 // inHandshakeSlot runs the costly part of the handshake of a client. As with answers to TCP, few run at the same time,
-// and the network is polled before each: UDP does not wait for handshakes. Clients take turns.
-func (s *Server) inHandshakeSlot(client net.Addr, work func()) {
-	s.handshakeShares.acquire(handshakeClient(client))
+// and the network is polled before each: UDP does not wait for handshakes. Clients take turns. Handshakes of QUIC that
+// wait for a slot fail when their listener drains.
+func (s *Server) inHandshakeSlot(ctx context.Context, client net.Addr, work func()) error {
+	var draining <-chan struct{}
+	if h, ok := ctx.Value(handshakeKey{}).(*handshake); ok {
+		draining = h.listener.stopping
+	}
+	if !s.handshakeShares.acquire(handshakeClient(client), draining) {
+		return errDraining
+	}
 	defer s.handshakeShares.release()
 	s.handshakeSlots.acquire(true)
 	defer s.handshakeSlots.release()
 	work()
+	return nil
 }
 
 // handshakeClient returns the client of a connection, see clientNetwork. Connections without an IP address are one client.

@@ -50,6 +50,17 @@ func encryptedWorld(t *testing.T) (*snapshot.Snapshot, *x509.CertPool) {
 	return s, roots
 }
 
+// swapSettings makes a server use changed settings, with the certificates that it has.
+func swapSettings(t *testing.T, s *Server, current *snapshot.Snapshot, change func(*config.Server)) {
+	t.Helper()
+	next := answertest.World(t)
+	next.Certificates, next.Config.Server = current.Certificates, current.Config.Server
+	change(&next.Config.Server)
+	if _, err := s.Swap(next); err != nil {
+		t.Error(err)
+	}
+}
+
 // serveTLS serves DNS over TLS and returns the address.
 func serveTLS(t *testing.T, snapshot *snapshot.Snapshot) (*Server, netip.AddrPort) {
 	t.Helper()

@@ -22,7 +22,7 @@ import (
 )
 
 // eventTimeout is the maximum time that a test waits for an event.
-const eventTimeout = 5 * time.Second
+const eventTimeout = time.Minute
 
 // serve runs a server with snapshot on addrs until the test ends.
 func serve(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...string) *Server {

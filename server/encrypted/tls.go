@@ -5,6 +5,7 @@
 package encrypted
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"errors"
@@ -22,8 +23,8 @@ type TLS struct {
 }
 
 // Gate runs the costly part of the handshake of a client, so that handshakes do not take all processors, nor those of one
-// client all that handshakes have.
-type Gate func(client net.Addr, work func())
+// client all that handshakes have. The context is that of the handshake. An error means that the handshake has to end.
+type Gate func(ctx context.Context, client net.Addr, work func()) error
 
 // NewTLS returns settings with the certificates that current returns at each handshake.
 func NewTLS(current func() *certs.Material, gate Gate) *TLS {
@@ -69,7 +70,7 @@ func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string)
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert := *choose(m.Certificates, hello)
 			if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
-				cert.PrivateKey = gatedSigner{signer, hello.Conn.RemoteAddr(), t.gate}
+				cert.PrivateKey = gatedSigner{signer, hello.Context(), hello.Conn.RemoteAddr(), t.gate}
 			}
 			return &cert, nil
 		},
@@ -91,12 +92,15 @@ func choose(all []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate 
 // gatedSigner is a private key that is used through a gate: the signature is most of the work of a handshake.
 type gatedSigner struct {
 	crypto.Signer
+	ctx    context.Context
 	client net.Addr
 	gate   Gate
 }
 
 // Sign is part of crypto.Signer.
 func (s gatedSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
-	s.gate(s.client, func() { signature, err = s.Signer.Sign(random, digest, opts) })
+	if refused := s.gate(s.ctx, s.client, func() { signature, err = s.Signer.Sign(random, digest, opts) }); refused != nil {
+		return nil, refused
+	}
 	return signature, err
 }
