@@ -69,18 +69,23 @@ func (c *Config) eachFile(f func(path *string)) {
 		given(&tls.CA, &tls.Cert, &tls.Key)
 	}
 	for i := range c.Zones {
-		given(&c.Zones[i].ExtraDNSKEYs)
-		for j := range c.Zones[i].Primaries {
-			if t := c.Zones[i].Primaries[j].TLS; t != nil {
-				given(&t.CA)
-			}
-		}
+		c.Zones[i].files(given)
 	}
 	for i := range c.TSIG {
 		given(&c.TSIG[i].SecretFile)
 	}
 	for i := range c.Loads {
 		given(&c.Loads[i].TLS.CA)
+	}
+}
+
+// files calls given with the paths of the files of a zone, but not of its master file.
+func (z *Zone) files(given func(paths ...*string)) {
+	given(&z.ExtraDNSKEYs)
+	for i := range z.Primaries {
+		if t := z.Primaries[i].TLS; t != nil {
+			given(&t.CA)
+		}
 	}
 }
 

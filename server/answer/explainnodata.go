@@ -26,11 +26,20 @@ import (
 //	NOERROR          a balanced name, another type    the pool has no such records
 //	NOERROR          a name without such records      it has other records or none of its own
 func (q *question) explainEmpty(name dnsname.Name) string {
+	if q.found {
+		switch q.msg.Rcode {
+		case dns.RcodeRefused:
+			return q.explainRefused(name)
+		case dns.RcodeServerFailure:
+			return q.explainUnavailable(name)
+		}
+	}
+	return q.explainEnd(name)
+}
+
+// explainEnd is explainEmpty for a zone that answers.
+func (q *question) explainEnd(name dnsname.Name) string {
 	switch {
-	case q.msg.Rcode == dns.RcodeRefused && q.found:
-		return q.explainRefused(name)
-	case q.msg.Rcode == dns.RcodeServerFailure && q.found:
-		return q.explainUnavailable(name)
 	case q.msg.Rcode == dns.RcodeNameError:
 		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:

@@ -20,18 +20,11 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	a := r.reply(sound, source)
 	room := r.withoutTSIG(s.limit(q, stream))
 	limit := room
-	switch {
-	case r.signatures.err != nil:
+	if r.signatures.err != nil {
 		return r.postpone(out, stream)
-	case r.transfer != nil:
-		r.count(dns.RcodeSuccess, false)
-		return out
-	case r.update != nil && !stream && r.postponed == nil:
-		if r.update = nil; r.Postpone != nil {
-			_ = r.Postpone(q.packet, 0) // if too many wait, the client tries again
-		}
-		return out
-	case r.update != nil:
+	}
+	if r.transfer != nil || r.update != nil {
+		r.leave(stream)
 		return out
 	}
 	if q.edns.present {
@@ -51,6 +44,18 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	}
 	r.count(a.msg.Rcode, tc)
 	return r.appendTSIG(out, base)
+}
+
+// leave leaves a transfer or an update to the caller, which takes it. An update over UDP is postponed first.
+func (r *Responder) leave(stream bool) {
+	switch {
+	case r.transfer != nil:
+		r.count(dns.RcodeSuccess, false)
+	case !stream && r.postponed == nil:
+		if r.update = nil; r.Postpone != nil {
+			_ = r.Postpone(r.query.packet, 0) // if too many wait, the client tries again
+		}
+	}
 }
 
 // outcome is the result of the slow path before it is packed.
@@ -84,12 +89,8 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	switch {
 	case r.tsigRcode() != dns.RcodeSuccess:
 		msg.Rcode = r.tsigRcode()
-	case q.opcode() == dns.OpcodeUpdate:
-		ede = r.answerUpdate(msg, sound, source)
-	case q.opcode() == dns.OpcodeNotify && sound:
-		ede = r.answerNotify(msg, source)
 	case q.opcode() != dns.OpcodeQuery:
-		msg.Rcode, ede = dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
+		ede = r.answerOpcode(msg, sound, source)
 	case q.asksForCookie():
 		msg.Rcode = r.cookieRcode()
 	case !sound:
@@ -108,6 +109,18 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 		return r.resolve(msg, source)
 	}
 	return outcome{msg: msg, extra: extras{ede: ede}}
+}
+
+// answerOpcode answers a message that is not a query.
+func (r *Responder) answerOpcode(msg *dns.Msg, sound bool, source netip.Addr) (ede uint16) {
+	switch opcode := r.query.opcode(); {
+	case opcode == dns.OpcodeUpdate:
+		return r.answerUpdate(msg, sound, source)
+	case opcode == dns.OpcodeNotify && sound:
+		return r.answerNotify(msg, source)
+	}
+	msg.Rcode = dns.RcodeNotImplemented
+	return dns.ExtendedErrorCodeNotSupported
 }
 
 // chaosReply fills in the answer of class CH, and returns its extended error.

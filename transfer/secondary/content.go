@@ -126,11 +126,7 @@ func (c *content) addSOA(serial uint32, r zones.Record) error {
 			return nil
 		}
 	case deleting:
-		if !newer(serial, c.at) || newer(serial, c.serial) {
-			return fmt.Errorf("an incremental transfer to serial %d leads from %d to %d", c.serial, c.at, serial)
-		}
-		c.phase, c.at = adding, serial
-		return nil
+		return c.endDeleting(serial)
 	case adding:
 		return c.endAdding(serial)
 	}
@@ -138,6 +134,15 @@ func (c *content) addSOA(serial uint32, r zones.Record) error {
 		return fmt.Errorf("it sent an SOA record with serial %d in the middle of the transfer of serial %d", serial, c.serial)
 	}
 	c.phase = ended
+	return nil
+}
+
+// endDeleting takes the SOA record after the records that a change deletes.
+func (c *content) endDeleting(serial uint32) error {
+	if !newer(serial, c.at) || newer(serial, c.serial) {
+		return fmt.Errorf("an incremental transfer to serial %d leads from %d to %d", c.serial, c.at, serial)
+	}
+	c.phase, c.at = adding, serial
 	return nil
 }
 

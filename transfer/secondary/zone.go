@@ -178,22 +178,14 @@ func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, force bool) 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	have := z.current()
-	if have != nil && !force {
-		serial, err := z.keeper.fetch.serial(ctx, p, settings.Name)
-		switch {
-		case err != nil:
-			return err
-		case serial == have.SOA.Serial:
-			z.confirm()
-			return nil
-		case !newer(serial, have.SOA.Serial):
-			return fmt.Errorf("its serial %d is older than ours, %d; if that is right, meridian zone retransfer takes it", serial, have.SOA.Serial)
-		}
-	}
-	base := have
+	base := z.current() // nil: the whole zone is asked for
 	if force {
 		base = nil
+	}
+	if base != nil {
+		if current, err := z.isCurrent(ctx, p, settings.Name, base); current || err != nil {
+			return err
+		}
 	}
 	taken, err := z.keeper.fetch.transfer(ctx, p, settings.Name, base, settings.MaxSize)
 	switch {
@@ -202,10 +194,25 @@ func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, force bool) 
 	case taken == nil:
 		z.confirm()
 		return nil
-	case have != nil && !force && !newer(taken.SOA.Serial, have.SOA.Serial):
-		return fmt.Errorf("it announced a newer serial, and sent %d; ours is %d", taken.SOA.Serial, have.SOA.Serial)
+	case base != nil && !newer(taken.SOA.Serial, base.SOA.Serial):
+		return fmt.Errorf("it announced a newer serial, and sent %d; ours is %d", taken.SOA.Serial, base.SOA.Serial)
 	}
 	return z.accept(taken)
+}
+
+// isCurrent asks a primary for its serial, and confirms the copy if it is that.
+func (z *zone) isCurrent(ctx context.Context, p *Primary, name dnsname.Name, have *zones.Copy) (bool, error) {
+	serial, err := z.keeper.fetch.serial(ctx, p, name)
+	switch {
+	case err != nil:
+		return false, err
+	case serial == have.SOA.Serial:
+		z.confirm()
+		return true, nil
+	case !newer(serial, have.SOA.Serial):
+		return false, fmt.Errorf("its serial %d is older than ours, %d; if that is right, meridian zone retransfer takes it", serial, have.SOA.Serial)
+	}
+	return false, nil
 }
 
 // confirm notes that a primary has the serial of the copy.
