@@ -158,9 +158,12 @@ func (w *world) start() {
 }
 
 // use has the keeper keep the zone of all primaries.
-func (w *world) use(c *zones.Copy) {
+func (w *world) use(c *zones.Copy) { w.useFirst(len(w.primaries), c) }
+
+// useFirst has the keeper keep the zone of the first n primaries.
+func (w *world) useFirst(n int, c *zones.Copy) {
 	z := Zone{Name: apex, MaxSize: 1 << 20, Copy: c}
-	for i := range w.primaries {
+	for i := range n {
 		z.Primaries = append(z.Primaries, Primary{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 53)})
 	}
 	w.Use([]Zone{z}, w.state)
@@ -385,17 +388,16 @@ func TestNotificationDuringACheckStartsAnother(t *testing.T) {
 // TestNewPrimariesDuringACheckAreAsked changes the configuration during a check that fails.
 func TestNewPrimariesDuringACheckAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1)
+		w := newWorld(t, 2)
 		defer w.Close()
 		w.primaries[0].serve(1, nsRecord)
-		w.use(nil)
+		w.useFirst(1, nil)
 		time.Sleep(10 * time.Second)
 		w.primaries[0].set(func() {
 			w.primaries[0].answer = func(net.Conn, []byte) bool { time.Sleep(5 * time.Second); return true }
 		})
 		w.Notify(apex)
 		time.Sleep(2 * time.Second)
-		w.primaries = append(w.primaries, &primary{t: t})
 		w.primaries[1].serve(2, nsRecord)
 		w.use(nil)
 		time.Sleep(20 * time.Second)
