@@ -342,16 +342,20 @@ func TestFileIsRewrittenBeforeItGrows(t *testing.T) {
 	}
 }
 
-// TestFailedRewriteIsDoneAgain has the sync of the folder fail after a rewrite that replaced the file: the next change is not
-// appended where the old file ended.
+// TestFailedRewriteIsDoneAgain has the sync of the folder fail after a rewrite that replaced the file, and that of the next
+// file: no change is appended where the old file ended.
 func TestFailedRewriteIsDoneAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
-	folders := 0
+	folders, failed := 0, false
 	j, err := openSyncing(path, zone, Bounds{Size: 1 << 20, Depth: 3}, func(f *os.File) error {
 		if f.Name() == filepath.Dir(path) {
 			if folders++; folders == 2 { // the first one is that of the new file
 				return errors.New("no folder")
 			}
+		}
+		if folders == 2 && !failed && strings.HasSuffix(f.Name(), ".new") {
+			failed = true
+			return errors.New("no space")
 		}
 		return nil
 	})
@@ -359,17 +363,18 @@ func TestFailedRewriteIsDoneAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.Begin(1, Digest{})
-	for serial := uint32(1); serial < 100; serial++ {
-		if err := j.Append(change(t, serial, nil, []Record{record(t, "n.example.com. 60 IN TXT 1")})); err != nil {
-			t.Fatal(err)
+	acknowledged := uint32(1)
+	for range 100 {
+		if j.Append(change(t, acknowledged, nil, []Record{record(t, "n.example.com. 60 IN TXT 1")})) == nil {
+			acknowledged++
 		}
 		again := open(t, path, large)
-		if s, _ := again.State(); s.Serial != serial+1 {
-			t.Fatalf("serial %d after reopening, want %d", s.Serial, serial+1)
+		if s, _ := again.State(); s.Serial != acknowledged {
+			t.Fatalf("serial %d after reopening, want %d", s.Serial, acknowledged)
 		}
 	}
-	if folders < 3 {
-		t.Errorf("%d syncs of the folder", folders)
+	if folders < 3 || !failed || acknowledged != 100 {
+		t.Errorf("%d syncs of the folder, failed %v, serial %d", folders, failed, acknowledged)
 	}
 }
 
