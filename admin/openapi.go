@@ -77,7 +77,7 @@ func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// operation describes a request whose response in JSON has a schema.
+// operation describes a request with a schema for its JSON response.
 func operation(method, path, summary string, schema object) object {
 	kind := "application/json"
 	switch {

@@ -10,7 +10,7 @@ import (
 	"meridian/dnsname"
 )
 
-// View is a set of clients, for which names may be bound to other pools: those whose queries have the key, and those in
+// View is a set of clients, for which names may be bound to other pools: those that sign with the key, and those in
 // the networks.
 type View struct {
 	Name     string

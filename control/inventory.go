@@ -27,7 +27,7 @@ type Zone struct {
 type BoundName struct {
 	Name dnsname.Name `json:"name"`
 	Pool string       `json:"pool"`
-	View string       `json:"view,omitempty"` // whose clients the pool answers; empty: all others
+	View string       `json:"view,omitempty"` // the pool answers its clients; empty: all others
 }
 
 // Region is a configured region, as JSON.

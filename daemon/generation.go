@@ -78,7 +78,7 @@ func (g *generation) unfollow() {
 	g.Targets.Close()
 }
 
-// hashDigits is the length of a configuration's hash: enough to tell configurations apart.
+// hashDigits is the length of a configuration's hash: enough to distinguish configurations.
 const hashDigits = 12
 
 // hashOf returns a hash of the files of a configuration, which is equal on nodes with equal files.

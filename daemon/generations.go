@@ -118,7 +118,7 @@ func removeNew(before, now []config.Document) (err error) {
 	return err
 }
 
-// writeDocuments replaces the files whose text differs. It makes no file but the shared configuration of a cluster.
+// writeDocuments replaces the files with another text. It makes no file but the shared configuration of a cluster.
 func writeDocuments(documents []config.Document, shared string) error {
 	for _, d := range documents {
 		if d.File == shared {

@@ -12,7 +12,7 @@ import (
 var errSuspended = errors.New("a new process takes over, and has the journals of the zones")
 
 // journaled makes change serve a snapshot, or one with what updates changed: it first sets the serials of the zones, which
-// follow from what is served, and then records what changed. before is nil at start. A zone whose records cannot be compared keeps the serial of its files.
+// follow from what is served, and then records what changed. before is nil at start. A zone keeps the serial of its files if its records cannot be compared.
 func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change func(*snapshot.Snapshot) error) error {
 	if l.journals.Closed() {
 		return errSuspended

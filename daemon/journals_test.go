@@ -47,7 +47,7 @@ func updateOf(t *testing.T, zone string) *updateJob {
 	return &updateJob{Update: &answer.Update{Packet: packet, Zone: dnsname.Name(zone), Key: "xfr."}}
 }
 
-// TestUpdateOfAZoneThatFailsLeavesOthers makes updates of a zone without data, of one whose update panics, and of another
+// TestUpdateOfAZoneThatFailsLeavesOthers makes updates of a zone without data, of one that panics, and of another
 // one, in one batch.
 func TestUpdateOfAZoneThatFailsLeavesOthers(t *testing.T) {
 	l := updating(t)

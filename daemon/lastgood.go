@@ -16,7 +16,7 @@ import (
 )
 
 // LastGood controls how the last valid configuration is saved in the state directory, and whether
-// a start falls back to it if the current one is invalid.
+// a start uses it if the current one is invalid.
 type LastGood struct {
 	Paths   []string        // the paths of the configuration: a copy of other paths is not used
 	Folders func() []string // possible state directories if the configuration cannot be read

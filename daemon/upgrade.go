@@ -242,7 +242,7 @@ func (l *instance) sockets() []handover.Open {
 	return append(l.server.Open(), l.adminListener.Sockets()...)
 }
 
-// withFirst returns an error that names the first of the errors that it stands for.
+// withFirst returns an error that names the first of the errors that it replaces.
 func withFirst(err error) error {
 	if first := errorsIn(err)[0]; first.Error() != err.Error() {
 		return fmt.Errorf("%w: %w", err, first)

@@ -55,7 +55,7 @@ func tryQUIC(t *testing.T, to netip.AddrPort, c *tls.Config) (*quic.Conn, error)
 	return conn, err
 }
 
-// quicQuery returns a query for QUIC, whose ID is 0, in a frame.
+// quicQuery returns a query for QUIC, with ID 0, in a frame.
 func quicQuery(t *testing.T, m *dns.Msg) []byte {
 	t.Helper()
 	m.Id = 0

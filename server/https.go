@@ -74,7 +74,7 @@ func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encry
 	return l
 }
 
-// dohHandler returns the handler of requests whose queries answer answers.
+// dohHandler returns the handler of requests with queries, which answer answers.
 func (s *Server) dohHandler(answer func(r *http.Request, query []byte) []byte) http.Handler {
 	return &encrypted.DoH{Path: func() string { return s.Settings().HTTPS.Path }, Answer: answer}
 }

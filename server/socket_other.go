@@ -40,7 +40,7 @@ func bufferSizes(*net.UDPConn) (receive, send int) { return socketBuffer, socket
 // setFragments does nothing: the system decides.
 func setFragments(*net.UDPConn, netip.Addr, uint16) {}
 
-// runBatches falls back to the portable path.
+// runBatches uses the portable path.
 func (w *udpWorker) runBatches() { w.runPortable() }
 
 // leaveGroup does nothing: no sockets share a port.

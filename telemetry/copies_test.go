@@ -2,7 +2,7 @@ package telemetry
 
 import "testing"
 
-// A zone whose primary cannot be reached waits for its first transfer.
+// A zone waits for its first transfer while its primary cannot be reached.
 func TestZoneOfPrimariesIsExported(t *testing.T) {
 	w := watch(t, watchedConfig+"  copied.test: {primaries: [{address: \"127.0.0.1:1\"}]}\n")
 	text := w.scrape(t, "text/plain")

@@ -288,7 +288,7 @@ func TestUpdatesBeginAtTheServedSerial(t *testing.T) {
 	}
 }
 
-// TestUnrecordedContentHasNoDifference reloads a zone whose content changed without a new serial, as with the targets of its
+// TestUnrecordedContentHasNoDifference reloads a zone with content that changed without a new serial, as with the targets of its
 // pools: a difference would leave secondaries with the old content.
 func TestUnrecordedContentHasNoDifference(t *testing.T) {
 	for what, content := range map[string]string{"it stays changed": "www 60 IN TXT 2\n", "it changes back": "www 60 IN TXT 1\n"} {

@@ -22,7 +22,7 @@ const (
 	maxOverlay = 100_000 // records of a zone
 )
 
-// UpdateRequest is a dynamic update whose signature was verified (RFC 2136).
+// UpdateRequest is a dynamic update with a verified signature (RFC 2136).
 type UpdateRequest struct {
 	Packet []byte
 	Key    dnsname.Name

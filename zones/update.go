@@ -45,7 +45,7 @@ func (s *Data) Update(zone ZoneID, changes []SetChange) (*Data, error) {
 type updater struct {
 	d       *Data
 	zone    ZoneID
-	touched map[NodeID]bool // names whose sets changed
+	touched map[NodeID]bool // names with changed sets
 	hosts   bool            // a set that may be glue changed
 	cuts    bool            // a delegation changed
 	relink  bool            // what is below a name changed with it

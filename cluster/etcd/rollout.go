@@ -64,7 +64,7 @@ func (s configStore) write(ctx context.Context, c rollout.Change) (bool, error) 
 	return done.Succeeded, nil
 }
 
-// watch reports changes of the state. It carries no values: the reader reads all anew, so that nothing is missed after a
+// watch reports changes of the state. It carries no values: the reader reads all again, so that nothing is missed after a
 // compaction or a lost connection.
 func (s configStore) watch(ctx context.Context, changed func()) {
 	for ctx.Err() == nil {

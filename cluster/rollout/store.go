@@ -10,7 +10,7 @@ func (e *UncertainError) Unwrap() error { return e.Err }
 
 // Store holds the records.
 type Store struct {
-	// Read returns the records whose keys begin with a prefix.
+	// Read returns the records with keys that begin with a prefix.
 	Read func(ctx context.Context, prefix string) (map[string]Value, error)
 	// Write makes a change, whole or not at all. ok is false if a record has another revision than the change expects.
 	Write func(ctx context.Context, c Change) (ok bool, err error)

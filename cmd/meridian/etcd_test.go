@@ -35,7 +35,7 @@ election-timeout: 100
 	return file, data
 }
 
-// nodeOf writes the configuration of a node whose cluster has an etcd on loopback.
+// nodeOf writes the configuration of a node in a cluster with an etcd on loopback.
 func nodeOf(t *testing.T, port int) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "meridian.yaml")

@@ -57,7 +57,7 @@ type Responder struct {
 	timedFrom time.Time // when the current batch began; zero: it is not timed
 	Streamed  []byte    // answers to a TCP connection, until they are copied
 
-	setData []byte // of an answer whose records are put together for it: those of members, or a rotated set
+	setData []byte // of an answer with records made for it: those of members, or a rotated set
 
 	// Postpone takes a query to be answered by AnswerPostponed, because a signature is missing and making it takes as
 	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.

@@ -20,7 +20,7 @@ func widening(cfg *config.Config) []bool {
 }
 
 // widened decides again if a pool of a zone with family: widen has no answer of the family for a client: from all
-// members that have one. The first decision stands if there is none.
+// members that have one. The first decision is used if there is none.
 func (s *activeSnapshot) widened(first pools.Decision, asked pools.Request, id zones.ZoneID, qtype uint16, scratch *pools.Scratch) pools.Decision {
 	if s.widens == nil || !s.widens[id] || !isAddress(qtype) || len(scratch.Addrs) > 0 || scratch.CName != nil {
 		return first

@@ -17,7 +17,7 @@ type Origin struct {
 	At  time.Time `json:"at"`
 }
 
-// Change is a step of a zone from one serial to a later one. A record whose TTL changes is deleted with the old one and
+// Change is a step of a zone from one serial to a later one. A record with a changed TTL is deleted with the old one and
 // added with the new one.
 type Change struct {
 	OldSOA, NewSOA Record
@@ -32,7 +32,7 @@ func (c *Change) From() uint32 { return c.OldSOA.Serial() }
 // To returns the serial after the change.
 func (c *Change) To() uint32 { return c.NewSOA.Serial() }
 
-// merge adds a later change to this one, whose records then are the difference of both.
+// merge adds a later change to this one, which then has the difference of both.
 func (c *Change) merge(later *Change) {
 	deleted, added := setOf(c.Deleted), setOf(c.Added)
 	for _, r := range later.Deleted {

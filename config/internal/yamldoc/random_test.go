@@ -85,7 +85,7 @@ func collected(entries iter.Seq2[*yaml.Node, *yaml.Node]) (all []string) {
 }
 
 // TestDocumentsAtRandomAgreeWithYAML writes documents at random. The outline of one, which reads its entries one at a time,
-// has the nodes, the positions and the counts of the tree of yaml.v3, or falls back to that.
+// has the nodes, the positions and the counts of the tree of yaml.v3, or uses that.
 func TestDocumentsAtRandomAgreeWithYAML(t *testing.T) {
 	outlined := 0
 	for seed := range uint64(400) {
