@@ -9,6 +9,32 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// Admin holds the address and the access token of the HTTP API.
+type Admin struct {
+	Listen       netip.AddrPort // the zero value: no API
+	TokenFile    string         // path of a file with the token that every request must carry; empty: no token
+	TokenFilePos Pos
+	Tokens       []AdminToken
+	TLS          AdminTLS
+	Allow        []netip.Prefix // networks that may connect, masked; empty: all
+}
+
+// AdminTLS holds the certificate of the HTTP API.
+type AdminTLS struct {
+	Cert     string // path of the certificate with its chain; empty: plain HTTP
+	Key      string // path of its key
+	ClientCA string // path of the authorities of clients, which must have a certificate or a token; empty: none
+	Pos      Pos
+}
+
+// AdminToken is a token of the HTTP API and what it allows.
+type AdminToken struct {
+	Name string // in audit records
+	Role string // viewer, operator, admin
+	File string // path of the file with the token
+	Pos  Pos
+}
+
 func (d *decoder) admin(a *Admin) setter {
 	return func(n *yaml.Node) {
 		ok := d.mapping(n, []field{

@@ -120,69 +120,6 @@ type RateLimit struct {
 // Limits reports whether answers are limited, not only counted.
 func (r *RateLimit) Limits() bool { return r.Rate > 0 && !r.DryRun }
 
-// Admin holds the address and the access token of the HTTP API.
-type Admin struct {
-	Listen       netip.AddrPort // the zero value: no API
-	TokenFile    string         // path of a file with the token that every request must carry; empty: no token
-	TokenFilePos Pos
-	Tokens       []AdminToken
-	TLS          AdminTLS
-	Allow        []netip.Prefix // networks that may connect, masked; empty: all
-}
-
-// AdminTLS holds the certificate of the HTTP API.
-type AdminTLS struct {
-	Cert     string // path of the certificate with its chain; empty: plain HTTP
-	Key      string // path of its key
-	ClientCA string // path of the authorities of clients, which must have a certificate or a token; empty: none
-	Pos      Pos
-}
-
-// AdminToken is a token of the HTTP API and what it allows.
-type AdminToken struct {
-	Name string // in audit records
-	Role string // viewer, operator, admin
-	File string // path of the file with the token
-	Pos  Pos
-}
-
-// Geo holds the settings of client location.
-type Geo struct {
-	Database    string // path of a MaxMind-format City or Country file; empty: the built-in country table
-	DatabasePos Pos
-	ASN         string // path of a MaxMind-format ASN file; empty: none
-	ASNPos      Pos
-	Networks    []Network
-	Groups      []CountryGroup
-	// MaxAccuracyRadius is in kilometres. The coordinates of a less exact database record are ignored and its country
-	// is used. 0: coordinates are always used.
-	MaxAccuracyRadius int
-	Default           string // region of a client without a known location; the first region if the file sets none; empty without regions
-}
-
-// Network locates the clients of a prefix before any database lookup: by a point (Region or Location), by an area
-// (Country, Subdivision or Continent), or by one of each.
-type Network struct {
-	Prefix      netip.Prefix // masked; IPv4 in its 4-byte form
-	Region      string
-	Country     string // ISO 3166-1 alpha-2, upper case
-	Location    *Location
-	Continent   string // AF AN AS EU NA OC SA
-	Subdivision string // ISO 3166-2, e.g. US-CA
-	City        string // English name; never set by a file: for a what-if client in a city, with its Location and its areas
-	Pos         Pos
-}
-
-// CountryGroup is a set of countries that a match may name by one word.
-type CountryGroup struct {
-	Name      string
-	Countries []string // ISO 3166-1 alpha-2, upper case
-	Pos       Pos
-}
-
-// Location is a point on Earth in degrees.
-type Location struct{ Lat, Lon float64 }
-
 // MaxBias is the largest absolute value of a region's bias.
 const MaxBias = 99
 
@@ -493,17 +430,6 @@ type BalancedName struct {
 type WhoamiName struct {
 	Name dnsname.Name // absolute; the leftmost label may be *
 	Pos  Pos
-}
-
-// Service is the HTTPS record of a balanced name (RFC 9460) without its address hints, which the pool selects for each
-// client.
-type Service struct {
-	Priority      int          // 1..65535
-	Target        dnsname.Name // the name of the service's host; ".": the name itself
-	ALPN          []string     // protocols in addition to http/1.1
-	NoDefaultALPN bool         // http/1.1 is not supported
-	Port          int          // 0: that of the URL
-	Pos           Pos
 }
 
 // Pos is the line and column of a value, both from 1; zero if it is not in the file. With several files the line

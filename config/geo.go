@@ -12,6 +12,43 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// Geo holds the settings of client location.
+type Geo struct {
+	Database    string // path of a MaxMind-format City or Country file; empty: the built-in country table
+	DatabasePos Pos
+	ASN         string // path of a MaxMind-format ASN file; empty: none
+	ASNPos      Pos
+	Networks    []Network
+	Groups      []CountryGroup
+	// MaxAccuracyRadius is in kilometres. The coordinates of a less exact database record are ignored and its country
+	// is used. 0: coordinates are always used.
+	MaxAccuracyRadius int
+	Default           string // region of a client without a known location; the first region if the file sets none; empty without regions
+}
+
+// Network locates the clients of a prefix before any database lookup: by a point (Region or Location), by an area
+// (Country, Subdivision or Continent), or by one of each.
+type Network struct {
+	Prefix      netip.Prefix // masked; IPv4 in its 4-byte form
+	Region      string
+	Country     string // ISO 3166-1 alpha-2, upper case
+	Location    *Location
+	Continent   string // AF AN AS EU NA OC SA
+	Subdivision string // ISO 3166-2, e.g. US-CA
+	City        string // English name; never set by a file: for a what-if client in a city, with its Location and its areas
+	Pos         Pos
+}
+
+// CountryGroup is a set of countries that a match may name by one word.
+type CountryGroup struct {
+	Name      string
+	Countries []string // ISO 3166-1 alpha-2, upper case
+	Pos       Pos
+}
+
+// Location is a point on Earth in degrees.
+type Location struct{ Lat, Lon float64 }
+
 func (d *decoder) geo(g *Geo) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{

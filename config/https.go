@@ -9,6 +9,17 @@ import (
 	"meridian/dnsname"
 )
 
+// Service is the HTTPS record of a balanced name (RFC 9460) without its address hints, which the pool selects for each
+// client.
+type Service struct {
+	Priority      int          // 1..65535
+	Target        dnsname.Name // the name of the service's host; ".": the name itself
+	ALPN          []string     // protocols in addition to http/1.1
+	NoDefaultALPN bool         // http/1.1 is not supported
+	Port          int          // 0: that of the URL
+	Pos           Pos
+}
+
 // protocols returns the ALPN names of the HTTP versions over TLS.
 func protocols() []string { return []string{"h2", "h3", impliedProtocol} }
 
