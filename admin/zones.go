@@ -15,8 +15,9 @@ type ZoneRefreshRequest struct {
 	Retransfer bool   `json:"retransfer,omitempty"` // take the whole zone, whatever its serial is
 }
 
-// refreshTimeout is how long a request waits for the primaries. The check then goes on.
-const refreshTimeout = time.Minute
+// refreshTimeout is how long a request waits for the primaries: less than the time limits of the listener and of the
+// command, so that its error arrives. The check then goes on.
+const refreshTimeout = 45 * time.Second
 
 func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})

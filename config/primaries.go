@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -51,7 +52,12 @@ func (d *decoder) primaries(to *[]Primary) setter {
 				d.required(item, "address", "write the address of a name server, such as 192.0.2.1")
 				return
 			}
-			if a, ok := d.primaryAddress(address, p.TLS != nil); ok {
+			a, ok := d.primaryAddress(address, p.TLS != nil)
+			switch {
+			case !ok:
+			case slices.ContainsFunc(*to, func(q Primary) bool { return q.Address == a }):
+				d.errorf(address, quote(address.Value)+" is listed twice", "leave one out")
+			default:
 				p.Address = a
 				*to = append(*to, p)
 			}
@@ -80,7 +86,7 @@ func (d *decoder) primaryTLS(to **PrimaryTLS) setter {
 		t := new(PrimaryTLS)
 		if d.mapping(n, []field{
 			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
-			{name: "name", set: setValue(&t.Name, d.word)},
+			{name: "name", set: setValue(&t.Name, d.host)},
 		}) {
 			*to = t
 		}

@@ -14,7 +14,7 @@ import (
 // UpdateRule allows a key to change records of a zone (RFC 2136).
 type UpdateRule struct {
 	Key   dnsname.Name
-	Names []string // patterns of names relative to the zone, in lower case; * matches any labels
+	Names []string // patterns of names relative to the zone, in lower case; * matches any octets, dots included
 	Types []uint16 // empty: all
 }
 
@@ -51,7 +51,7 @@ func matchesGlob(pattern, name string) bool {
 // updateRules reads the rules of dynamic updates.
 func (d *decoder) updateRules(z *Zone) setter {
 	return func(n *yaml.Node) {
-		d.list(n, func(item *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
 			var rule UpdateRule
 			ok := d.mapping(item, []field{
 				{name: "key", set: d.tsigKey(&rule.Key)},
@@ -64,6 +64,10 @@ func (d *decoder) updateRules(z *Zone) setter {
 			}
 			z.Update = append(z.Update, rule)
 		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "write at least one {key: NAME, names: [NAME]}, or leave update out")
+			return
+		}
 		if len(z.Update) > maxUpdateRules {
 			d.errorAtKey(n, fmt.Sprintf("%d rules", len(z.Update)), fmt.Sprintf("at most %d", maxUpdateRules))
 		}
@@ -104,15 +108,26 @@ func (d *decoder) updateNames(to *[]string) setter {
 	}
 }
 
+// MadeBySigning reports whether the records of a type are made by signing, and not by updates.
+func MadeBySigning(typ uint16) bool {
+	switch typ {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
+}
+
 func (d *decoder) updateTypes(to *[]uint16) setter {
 	return func(n *yaml.Node) {
 		ok := d.list(n, func(item *yaml.Node) {
 			s, ok := d.scalar(item)
-			typ, known := dns.StringToType[strings.ToUpper(s)]
+			typ, err := ParseType(s)
 			switch {
 			case !ok:
-			case !known || typ >= 128 && typ <= 255 || typ == dns.TypeOPT:
+			case err != nil || typ == 0 || typ >= 128 && typ <= 255 || typ == dns.TypeOPT:
 				d.errorf(item, quote(s)+" is not a type of data", "write types such as TXT, A or AAAA")
+			case MadeBySigning(typ) || typ == dns.TypeDNAME:
+				d.errorf(item, quote(s)+" is never changed by an update", "leave it out")
 			default:
 				*to = append(*to, typ)
 			}

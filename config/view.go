@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"iter"
 	"net/netip"
 
@@ -64,7 +65,7 @@ func (d *decoder) views(to *[]View) setter {
 	return func(n *yaml.Node) {
 		define(n)
 		if len(*to) > maxViews {
-			d.errorf(n, "too many views", "write at most 255")
+			d.errorf(n, fmt.Sprintf("%d views", len(*to)), fmt.Sprintf("at most %d", maxViews))
 		}
 		for p, l := range r.networks {
 			if wider, outer, ok := r.networks.around(p); ok && outer.value == l.value {

@@ -48,7 +48,7 @@ func (l *doqListener) answer(c *quicConn, stream *quic.Stream) {
 		reset(stream, encrypted.DoQCancelled) // RFC 9250 4.3.1
 	case err != nil:
 		reset(stream, encrypted.DoQUnspecified) // the end of the query did not arrive in time
-	case !c.replayable(query):
+	case !c.mayAnswer(query):
 		reset(stream, encrypted.DoQUnspecified)
 	default:
 		c.touch()

@@ -73,7 +73,7 @@ func (l *http3Listener) serveRequests(c *quicConn) {
 			if err != nil {
 				return
 			}
-			go requests.HandleUnidirectionalStream(stream)
+			l.open.Go(func() { requests.HandleUnidirectionalStream(stream) })
 		}
 	})
 	l.serve(c, func(stream *quic.Stream) {

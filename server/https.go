@@ -136,11 +136,11 @@ func (l *httpsListener) Accept() (net.Conn, error) {
 		l.failing.end(l.server, answer.DoH, l.Addr())
 		_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 		_ = conn.SetWriteBuffer(streamKernelBuffer)
-		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-		source := remote.Addr().Unmap().WithZone("")
+		remote := sourceOf(conn.RemoteAddr())
+		source := remote.Addr()
 		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port()}
 		c.abort = func() { _ = conn.Close() } // http.Server then calls Close
-		c.active.Store(int64(time.Since(l.server.built)))
+		c.seen(l.server)
 		if l.conns.open(l.server, answer.DoH, l.Addr(), &c.openConn) {
 			return c, nil
 		}
@@ -151,7 +151,7 @@ func (l *httpsListener) Accept() (net.Conn, error) {
 // answer answers the query of a request.
 func (l *httpsListener) answer(r *http.Request, query []byte) []byte {
 	c := r.Context().Value(httpsConnKey{}).(*httpsConn) // ConnContext sets it
-	c.active.Store(int64(time.Since(l.server.built)))
+	c.seen(l.server)
 	return l.server.answerOne(answer.DoH, netip.AddrPortFrom(c.source, c.port), query)
 }
 

@@ -196,7 +196,11 @@ func Network(proto string, addr netip.Addr) string {
 
 // listenUDP binds one UDP socket.
 func listenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
-	config := net.ListenConfig{Control: prepareUDP}
+	return bindUDP(net.ListenConfig{Control: prepareUDP}, addr)
+}
+
+// bindUDP binds an address with the settings of a socket for queries.
+func bindUDP(config net.ListenConfig, addr netip.AddrPort) (*net.UDPConn, error) {
 	c, err := config.ListenPacket(context.Background(), Network("udp", addr.Addr()), addr.String())
 	if err != nil {
 		return nil, err

@@ -86,15 +86,7 @@ func bindPackets(asked netip.AddrPort, beside []*listener) (*net.UDPConn, error)
 	if err != nil {
 		return nil, err
 	}
-	c, err := config.ListenPacket(context.Background(), Network("udp", asked.Addr()), asked.String())
-	if err != nil {
-		return nil, err
-	}
-	conn := c.(*net.UDPConn) // the network is always udp
-	if err := completeUDP(conn, asked.Addr()); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
+	return bindUDP(config, asked)
 }
 
 func newQUICListener(s *Server, over answer.Transport, codes quicCodes, conn *net.UDPConn) *quicListener {
@@ -108,15 +100,6 @@ func newQUICListener(s *Server, over answer.Transport, codes quicCodes, conn *ne
 		ConnContext:         l.beginHandshake,
 	}
 	return l
-}
-
-// clientOf returns the client of an address of UDP, see clientNetwork.
-func clientOf(a net.Addr) netip.Addr { return clientNetwork(sourceOf(a).Addr()) }
-
-// sourceOf returns an address of UDP as a source of queries.
-func sourceOf(a net.Addr) netip.AddrPort {
-	at := a.(*net.UDPAddr).AddrPort() // QUIC knows no others
-	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
 
 func (l *quicListener) limits() *config.Encrypted { return &l.server.Settings().Encrypted }
@@ -327,7 +310,7 @@ func newQUICConn(l *quicListener, conn *quic.Conn) *quicConn {
 }
 
 // touch makes this connection the one with the shortest idle time.
-func (c *quicConn) touch() { c.active.Store(int64(time.Since(c.listener.server.built))) }
+func (c *quicConn) touch() { c.seen(c.listener.server) }
 
 // stopAccepting makes the connection accept no more streams.
 func (c *quicConn) stopAccepting() { c.once.Do(func() { close(c.draining) }) }
@@ -359,10 +342,9 @@ func (c *quicConn) awaitHandshake() bool {
 	}
 }
 
-// replayable reports whether a query may be answered before the end of the handshake, when an attacker may have sent it
-// again: RFC 9250 4.5 allows no others than those that change nothing. It waits for the end of the handshake, for a
-// bounded time, before it returns true for another one.
-func (c *quicConn) replayable(query []byte) bool {
+// mayAnswer reports whether a query may be answered now. Before the end of the handshake, an attacker may have sent it
+// again: RFC 9250 4.5 allows only queries that change nothing. For others it waits for that end, for a bounded time.
+func (c *quicConn) mayAnswer(query []byte) bool {
 	const opcodeQuery, opcodeBits = 0, 0x78
 	if query[2]&opcodeBits == opcodeQuery {
 		return true

@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"meridian/server/answer"
+	"meridian/server/encrypted"
 )
 
 const (
-	frameHead = 2 // the length before each message (RFC 1035 4.2.2)
+	frameHead = encrypted.FrameHead // the length before each message (RFC 1035 4.2.2, RFC 9250 4.2)
 	// streamChunk is the amount of answers computed before a write: for a client that does not
 	// read, the server holds this and one more answer.
 	streamChunk = 12 << 10
@@ -61,8 +62,8 @@ type ending struct {
 }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
-	remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	source := remote.Addr().Unmap().WithZone("")
+	remote := sourceOf(conn.RemoteAddr())
+	source := remote.Addr()
 	// The kernel's memory for clients that do not read must be bounded, too.
 	_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 	_ = conn.SetWriteBuffer(streamKernelBuffer)
@@ -77,6 +78,23 @@ func newStream(s *Server, conn *net.TCPConn) *stream {
 	c.touch()
 	return c
 }
+
+// sourceOf returns the address of a connection as a source of queries; the zero value for one without an IP address.
+func sourceOf(a net.Addr) netip.AddrPort {
+	var at netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		at = a.AddrPort()
+	case *net.UDPAddr:
+		at = a.AddrPort()
+	default:
+		return at
+	}
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+// clientOf returns the client of a connection, see clientNetwork. Connections without an IP address are one client.
+func clientOf(a net.Addr) netip.Addr { return clientNetwork(sourceOf(a).Addr()) }
 
 // clientNetwork returns the address of the network that counts as one client: with IPv6 a single
 // client has a whole /64 of addresses (RFC 6177).
@@ -122,7 +140,7 @@ func (c *stream) receive() bool {
 }
 
 // touch makes this connection the one with the shortest idle time.
-func (c *stream) touch() { c.active.Store(int64(time.Since(c.server.built))) }
+func (c *stream) touch() { c.seen(c.server) }
 
 // whole reports whether in begins with a whole query.
 func (c *stream) whole() bool {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"meridian/config"
 )
@@ -43,6 +44,9 @@ type openConn struct {
 	drain           func(ending) // ends it when the received queries are answered
 	inAll, inClient idleEntry    // the lock of tcpConns guards them
 }
+
+// seen makes this connection the one with the shortest idle time.
+func (c *openConn) seen(s *Server) { c.active.Store(int64(time.Since(s.built))) }
 
 // eviction is a connection that is to be closed for a new one.
 type eviction struct {

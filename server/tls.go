@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 
 	"meridian/certs"
@@ -61,7 +60,7 @@ func (s *Server) inHandshakeSlot(ctx context.Context, client net.Addr, work func
 	if h, ok := ctx.Value(handshakeKey{}).(*handshake); ok {
 		draining = h.listener.stopping
 	}
-	if !s.handshakeShares.acquire(handshakeClient(client), draining) {
+	if !s.handshakeShares.acquire(clientOf(client), draining) {
 		return errDraining
 	}
 	defer s.handshakeShares.release()
@@ -69,15 +68,4 @@ func (s *Server) inHandshakeSlot(ctx context.Context, client net.Addr, work func
 	defer s.handshakeSlots.release()
 	work()
 	return nil
-}
-
-// handshakeClient returns the client of a connection, see clientNetwork. Connections without an IP address are one client.
-func handshakeClient(a net.Addr) netip.Addr {
-	switch a := a.(type) {
-	case *net.TCPAddr:
-		return clientNetwork(a.AddrPort().Addr().Unmap().WithZone(""))
-	case *net.UDPAddr:
-		return clientOf(a)
-	}
-	return netip.Addr{}
 }

@@ -21,6 +21,7 @@ func (s *Server) makeUpdate(u *answer.Update, p *postponed) {
 	select {
 	case s.updates <- struct{}{}:
 	default:
+		s.Count(answer.UpdatesRefused, 1)
 		p.worker.waiting.Done()
 		return
 	}

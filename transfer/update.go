@@ -248,15 +248,6 @@ func metaType(typ uint16) bool {
 	return typ == 0 || typ == dns.TypeOPT || 128 <= typ && typ <= 255
 }
 
-// signing reports whether records of a type are made by signing, or say how.
-func signing(typ uint16) bool {
-	switch typ {
-	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
-		return true
-	}
-	return false
-}
-
 // checkUpdates checks the form of all changes, and that the key may make them (RFC 2136 3.3, 3.4.1).
 func (d *draft) checkUpdates(msg *dns.Msg) *refusal {
 	var forbidden *refusal
@@ -301,7 +292,7 @@ func wellFormed(rr dns.RR) bool {
 func (d *draft) forbidden(owner dnsname.Wire, h *dns.RR_Header) *refusal {
 	refuse := func(why string) *refusal { return &refusal{dns.RcodeRefused, why} }
 	switch apex := bytes.Equal(owner, d.apex); {
-	case signing(h.Rrtype):
+	case config.MadeBySigning(h.Rrtype):
 		return refuse(dns.Type(h.Rrtype).String() + " records are made by signing")
 	case h.Rrtype == dns.TypeDNAME:
 		return refuse("DNAME records are only changed in the file")

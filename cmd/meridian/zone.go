@@ -76,7 +76,7 @@ func zoneRefreshCommand() *cobra.Command {
 		Use:   "refresh ZONE",
 		Short: "Ask the primaries of a zone now",
 		Long: `Refresh asks the primaries of a zone for its serial now, takes the zone if theirs is newer, and waits up to
-a minute for the result.
+45 seconds for the result.
 
 Exit: 0; 1 if no primary has the zone in a usable form, if the zone has no primaries, or if there is no
 server.`,
@@ -150,7 +150,7 @@ func originOf(z *control.Zone) string {
 	case s == nil:
 		return "configuration"
 	case s.State == secondary.Waiting:
-		return "waiting for its primaries"
+		return "no primary yet"
 	case s.State == secondary.Expired:
 		return s.Primary + ", expired"
 	}
@@ -225,12 +225,10 @@ func printCopies(w io.Writer, all []secondary.Status) {
 		if s.State == secondary.Ready && s.Failures == 0 {
 			continue
 		}
-		for _, line := range describeCopy(s) {
-			fmt.Fprintf(w, "WARNING: zone %s: %s\n", s.Zone, line)
-			break
-		}
+		text := describeCopy(s)[0]
 		if s.Error != "" {
-			fmt.Fprintf(w, "WARNING: zone %s: %d failed checks; the last: %s\n", s.Zone, s.Failures, s.Error)
+			text += fmt.Sprintf("; %d failed checks; the last: %s", s.Failures, s.Error)
 		}
+		fmt.Fprintf(w, "WARNING: zone %s: %s\n", s.Zone, text)
 	}
 }

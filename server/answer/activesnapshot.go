@@ -162,8 +162,8 @@ func (s *activeSnapshot) clientAt(binding *zones.Binding, subnet *clientSubnet, 
 //	several, of a chain          true at one                              the subnet
 //	any other name               true (of the server)                     the subnet, scope 0
 //	any other name               false (of the server)                    none
-func (e *edns) decidedBy(binding *zones.Binding) {
-	e.echo = e.decided && e.echo || binding.ECS
+func (e *edns) decidedBy(ecs bool) {
+	e.echo = e.decided && e.echo || ecs
 	e.decided = true
 }
 

@@ -81,7 +81,7 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
 	q, data := &r.query, r.at.active.zones
 	if binding := data.Balanced(match.Node); binding != nil {
-		q.edns.decidedBy(binding)
+		q.edns.decidedBy(binding.ECS)
 		if binding.Views != 0 {
 			binding = r.inView(a, binding, source)
 		}

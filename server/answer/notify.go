@@ -3,6 +3,7 @@ package answer
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -42,14 +43,12 @@ func (r *Responder) answerNotify(msg *dns.Msg, source netip.Addr) (ede uint16) {
 
 // isPrimary reports whether a message comes from one of the primaries, signed with its key if it has one.
 func (r *Responder) isPrimary(primaries []config.Primary, source netip.Addr) bool {
-	for i := range primaries {
-		p := &primaries[i]
-		if p.Address.Addr() != source {
-			continue
-		}
-		if p.Key == "" || r.tsig != nil && r.tsig.Key() != nil && bytes.Equal(r.tsig.Key().Name(), p.Key.Wire()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(primaries, func(p config.Primary) bool {
+		return p.Address.Addr() == source && (p.Key == "" || r.signedBy(p.Key))
+	})
+}
+
+// signedBy reports whether the message is signed with a key.
+func (r *Responder) signedBy(key dnsname.Name) bool {
+	return r.tsig != nil && r.tsig.Key() != nil && bytes.Equal(r.tsig.Key().Name(), key.Wire())
 }

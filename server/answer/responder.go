@@ -63,7 +63,8 @@ type Responder struct {
 	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.
 	Postpone func(packet []byte, draw uint64) bool
 
-	// Transfers says that the caller sends the transfers that TakeTransfer returns; false: they are refused.
+	// Transfers says that the caller sends the transfers that TakeTransfer returns, and over a stream makes the updates
+	// that TakeUpdate returns; false: both are refused.
 	Transfers bool
 
 	silent   bool // it counts and logs nothing: see Rehearsal

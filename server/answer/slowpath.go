@@ -46,15 +46,20 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	return r.appendTSIG(out, base)
 }
 
-// leave leaves a transfer or an update to the caller, which takes it. An update over UDP is postponed first.
+// leave leaves a transfer or an update to the caller, which takes it. An update over UDP is postponed first; if too many
+// wait, it gets no response, and the client tries again.
 func (r *Responder) leave(stream bool) {
 	switch {
 	case r.transfer != nil:
 		r.count(dns.RcodeSuccess, false)
 	case !stream && r.postponed == nil:
-		if r.update = nil; r.Postpone != nil {
-			_ = r.Postpone(r.query.packet, 0) // if too many wait, the client tries again
+		r.update = nil
+		if r.Postpone == nil || !r.Postpone(r.query.packet, 0) {
+			r.countQuery(noAnswer)
+			r.counts.add(uint32(UpdatesRefused))
 		}
+	default:
+		r.countQuery(noAnswer) // UpdatesMade or UpdatesRefused has the response
 	}
 }
 

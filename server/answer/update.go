@@ -20,6 +20,7 @@ type Update struct {
 
 	end  int
 	edns bool
+	size uint16 // of the largest message over UDP, for the OPT record
 	tsig *tsig.Response
 	e    *Engine
 }
@@ -40,12 +41,12 @@ func (r *Responder) TakeUpdate() *Update {
 
 // answerUpdate takes an update, or refuses it (RFC 2136 3.1):
 //
-//	no zone has update                 NOTIMP
-//	not exactly one zone, of type SOA  FORMERR
-//	the name is not that of a zone     NOTAUTH
-//	no signature, or no rule has its key   REFUSED
-//	by HTTPS or QUIC                       REFUSED
-//	any other                          the update
+//	no zone has update                    NOTIMP
+//	not exactly one zone, of type SOA     FORMERR
+//	the name is not that of a zone        NOTAUTH
+//	no signature, or no rule has its key  REFUSED
+//	by HTTPS or QUIC                      REFUSED
+//	any other                             the update
 func (r *Responder) answerUpdate(msg *dns.Msg, sound bool, source netip.Addr) (ede uint16) {
 	q, s := &r.query, r.at.active
 	zone, ok := zones.ZoneID(0), false
@@ -69,23 +70,20 @@ func (r *Responder) answerUpdate(msg *dns.Msg, sound bool, source netip.Addr) (e
 	}
 	r.update = &Update{
 		Zone: s.snapshot.Config.Zones[zone].Name, Packet: append([]byte(nil), q.packet...), Key: key, Source: source,
-		end: q.end, edns: q.edns.present, tsig: r.tsig, e: r.engine,
+		end: q.end, edns: q.edns.present, size: s.udpSize, tsig: r.tsig, e: r.engine,
 	}
 	return 0
 }
 
 // updateKey returns the key of a signed update, and whether any rule of the zone has it.
 func (r *Responder) updateKey(zone zones.ZoneID) (key dnsname.Name, allowed bool) {
-	if r.tsig == nil || r.tsig.Key() == nil {
-		return "", false
-	}
-	key = dnsname.Name(r.tsig.Key().Name().String())
-	for i := range r.at.active.snapshot.Config.Zones[zone].Update {
-		if r.at.active.snapshot.Config.Zones[zone].Update[i].Key == key {
-			return key, true
+	rules := r.at.active.snapshot.Config.Zones[zone].Update
+	for i := range rules {
+		if r.signedBy(rules[i].Key) {
+			return rules[i].Key, true
 		}
 	}
-	return key, false
+	return "", false
 }
 
 // Response appends the response to the update.
@@ -98,7 +96,7 @@ func (u *Update) Response(out []byte, o UpdateOutcome) []byte {
 	h[5] = 1
 	if u.edns {
 		h[11] = 1
-		out = append(out, 0, 0, byte(dns.TypeOPT), 4, 208, 0, 0, 0, 0) // a UDP size of 1232
+		out = append(out, 0, 0, byte(dns.TypeOPT), byte(u.size>>8), byte(u.size), 0, 0, 0, 0)
 		option := []byte{}
 		if o.EDE != 0 {
 			text := o.Reason[:min(len(o.Reason), 200)]

@@ -51,7 +51,7 @@ func appendWhoami(buf []byte, source netip.Addr, subnet netip.Prefix, qtype uint
 func (r *Responder) fastWhoami(a *reply, source netip.Addr) bool {
 	s, q := r.at.active, &r.query
 	subnet := s.usedSubnet(&q.edns.subnet)
-	q.edns.decidedBy(&zones.Binding{ECS: s.config.ECS})
+	q.edns.decidedBy(s.config.ECS)
 	set := appendWhoami(r.setData, source, subnet, q.qtype)
 	if set.Count == 0 {
 		return false

@@ -227,7 +227,7 @@ func (k *Keeper) Refresh(ctx context.Context, name dnsname.Name, force bool) err
 	case err := <-r.done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("it still runs: %w", ctx.Err())
+		return fmt.Errorf("the check of the zone still runs; meridian zone status shows its result: %w", ctx.Err())
 	}
 }
 
