@@ -424,6 +424,9 @@ type BalancedName struct {
 	HTTPS   *Service // nil: the pool provides no HTTPS record
 	ECS     ECS
 	Pos     Pos
+
+	AAAA     *BalancedName // the binding for AAAA, if that has a pool of its own; else nil
+	OnlyAAAA bool          // this is the AAAA of another binding
 }
 
 // WhoamiName is a name that answers with the addresses that a query comes from.

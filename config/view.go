@@ -26,21 +26,26 @@ type ViewBinding struct {
 	BalancedName
 }
 
-// Bindings returns the bindings of the names of z, for all clients and for those of views. The name of the view is ""
-// for all clients.
+// Bindings returns the bindings of the names of z, for all clients and for those of views, each followed by that for AAAA
+// if it has one. The name of the view is "" for all clients.
 func (z *Zone) Bindings() iter.Seq2[*BalancedName, string] {
 	return func(yield func(*BalancedName, string) bool) {
 		for i := range z.Names {
-			if !yield(&z.Names[i], "") {
+			if !z.Names[i].each("", yield) {
 				return
 			}
 		}
 		for i := range z.Views {
-			if !yield(&z.Views[i].BalancedName, z.Views[i].View) {
+			if !z.Views[i].each(z.Views[i].View, yield) {
 				return
 			}
 		}
 	}
+}
+
+// each yields b and its binding for AAAA, and reports whether yield wants more.
+func (b *BalancedName) each(view string, yield func(*BalancedName, string) bool) bool {
+	return yield(b, view) && (b.AAAA == nil || yield(b.AAAA, view))
 }
 
 // maxViews is the largest number of views.
@@ -116,10 +121,11 @@ func (d *decoder) nameViews(n *yaml.Node, z *Zone, b BalancedName) {
 	}
 	userMapping(d, n, parse, func(view string, key, value *yaml.Node) {
 		v := ViewBinding{view, b}
-		v.Pool, v.Answers, v.Pos = "", poolsAnswers, posOf(key)
+		v.Pool, v.AAAA, v.Answers, v.Pos = "", nil, poolsAnswers, posOf(key)
 		if d.mapping(value, d.bindingKeys(&v.BalancedName)) {
 			d.required(value, "pool", "write {pool: NAME}")
 		}
+		d.bindAAAA(value, &v.BalancedName)
 		z.Views = append(z.Views, v)
 	})
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
@@ -130,7 +136,7 @@ func (d *decoder) nameViews(n *yaml.Node, z *Zone, b BalancedName) {
 // bindingKeys returns the keys that a name has for all clients, and for the clients of each view.
 func (d *decoder) bindingKeys(b *BalancedName) []field {
 	return []field{
-		{name: "pool", set: d.refer(kindPool, &b.Pool)},
+		{name: "pool", set: d.boundPools(b)},
 		{name: "ttl", set: d.ttl(&b.TTL)},
 		{name: "answers", set: d.integerInRange(&b.Answers, 0, maxAnswers)},
 	}

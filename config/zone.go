@@ -218,6 +218,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 		if views != nil {
 			d.nameViews(views, z, b)
 		}
+		d.bindAAAA(value, &b)
 		z.Names = append(z.Names, b)
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"meridian/dnsname"
+	"meridian/config"
 	"meridian/pools"
 )
 
@@ -37,27 +37,45 @@ func checkAnswers(doing, again string, under func() (*sides, error)) error {
 	var lost []string
 	for i := range cfg.Zones {
 		for b, view := range cfg.Zones[i].Bindings() {
-			if before[b.Pool] && !after[b.Pool] {
-				lost = append(lost, nameInView(b.Name, view))
+			if before[b.Pool].answers(b) && !after[b.Pool].answers(b) {
+				lost = append(lost, boundName(b, view).String())
 			}
 		}
 	}
 	return lostAnswers(doing, again, lost)
 }
 
-// nameInView returns a name, and the view if it is bound for the clients of one.
-func nameInView(name dnsname.Name, view string) string {
-	if view == "" {
-		return string(name)
+// String returns the name, and the type and the view that it is bound for, if it is for one.
+func (b BoundName) String() string {
+	text := string(b.Name)
+	if b.Type != "" {
+		text += " " + b.Type
 	}
-	return fmt.Sprintf("%s (view %s)", name, view)
+	if b.View != "" {
+		text += " (view " + b.View + ")"
+	}
+	return text
 }
 
-// answering returns the pools that give an answer in some family.
-func answering(tree *pools.Tree) map[string]bool {
-	found := map[string]bool{}
+// inFamilies reports whether a pool gives an answer, by pools.Family.
+type inFamilies [2]bool
+
+// answers reports whether the pool gives an answer to some query for a name.
+func (f inFamilies) answers(b *config.BalancedName) bool {
+	switch {
+	case b.OnlyAAAA:
+		return f[pools.IPv6]
+	case b.AAAA != nil:
+		return f[pools.IPv4]
+	}
+	return f[pools.IPv4] || f[pools.IPv6]
+}
+
+// answering returns the families that each pool gives an answer in.
+func answering(tree *pools.Tree) map[string]inFamilies {
+	found := map[string]inFamilies{}
 	for p := range tree.Status() {
-		found[p.Pool] = p.Mode[pools.IPv4] != pools.Dead || p.Mode[pools.IPv6] != pools.Dead
+		found[p.Pool] = inFamilies{pools.IPv4: p.Mode[pools.IPv4] != pools.Dead, pools.IPv6: p.Mode[pools.IPv6] != pools.Dead}
 	}
 	return found
 }

@@ -148,3 +148,25 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com
 		}
 	}
 }
+
+// TestDrainThatLeavesOneTypeWithoutAnswer covers a name with a pool for A and one for AAAA: each answers its own type only.
+func TestDrainThatLeavesOneTypeWithoutAnswer(t *testing.T) {
+	snapshot := answertest.Build(t, `
+pools:
+  four: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}
+  six: {policy: weighted, members: [{name: c, addresses: ["2001:db8::2"]}]}
+  other: {policy: weighted, members: [{name: d, addresses: [192.0.2.3]}]}
+views: {inside: {match: {network: [10.0.0.0/8]}}}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: {A: four, AAAA: six}, views: {inside: {pool: {A: other, AAAA: six}}}}}}}
+`, "")
+	for _, c := range []struct{ pool, member, lost string }{
+		{"four", "a", "www.example.com. A"},
+		{"six", "c", "www.example.com. AAAA, www.example.com. AAAA (view inside)"},
+		{"other", "d", "www.example.com. A (view inside)"},
+	} {
+		err := checked(&view{Generation: Generation{Snapshot: snapshot}}, &Override{Target: Selector{Pool: c.pool, Member: c.member}, Kind: pools.Drained.String()})
+		if (err != nil) != (c.lost != "") || err != nil && !strings.Contains(err.Error(), "no answer for "+c.lost+".") && !strings.HasSuffix(err.Error(), "no answer for "+c.lost) {
+			t.Errorf("draining %s/%s: %v, want no answer for %q", c.pool, c.member, err, c.lost)
+		}
+	}
+}

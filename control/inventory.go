@@ -3,6 +3,7 @@ package control
 import (
 	"time"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/snapshot"
 	"meridian/transfer/secondary"
@@ -27,7 +28,20 @@ type Zone struct {
 type BoundName struct {
 	Name dnsname.Name `json:"name"`
 	Pool string       `json:"pool"`
+	Type string       `json:"type,omitempty"` // A or AAAA, if each has a pool of its own
 	View string       `json:"view,omitempty"` // the pool answers its clients; empty: all others
+}
+
+// boundName returns a binding of a name for the clients of a view.
+func boundName(b *config.BalancedName, view string) BoundName {
+	bound := BoundName{Name: b.Name, Pool: b.Pool, View: view}
+	switch {
+	case b.OnlyAAAA:
+		bound.Type = "AAAA"
+	case b.AAAA != nil:
+		bound.Type = "A"
+	}
+	return bound
 }
 
 // Region is a configured region, as JSON.
@@ -53,7 +67,7 @@ func (c *Control) Zones() []Zone {
 			z.Nameservers = append(z.Nameservers, n.Name)
 		}
 		for b, view := range of.Bindings() {
-			z.Bound = append(z.Bound, BoundName{b.Name, b.Pool, view})
+			z.Bound = append(z.Bound, boundName(b, view))
 		}
 		all = append(all, z)
 	}

@@ -84,21 +84,25 @@ func sumFor(sums map[string]*totals, name string) *totals {
 
 // delta computes the effect on a client that queries names of a pair.
 func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
-	family := pools.IPv6
-	if addr.Is4() {
-		family = pools.IPv4
-	}
 	var odds [2][]pools.Probability
 	d := newDelta(len(f.regions))
 	for i, s := range f.sides {
 		var found pools.Decision
 		var nested []pools.Nested
-		found, odds[i], nested = s.Pools.NestedProbabilities(pools.Request{Pool: p.pools[i], Family: family, Client: addr}, s.scratch)
+		found, odds[i], nested = s.Pools.NestedProbabilities(pools.Request{Pool: p.pools[i], Family: familyOf(addr), Client: addr}, s.scratch)
 		d.modes[i] = found.Mode
 		d.pass(i, nested)
 	}
 	d.add(odds[0], odds[1], 1, f.region)
 	return d
+}
+
+// familyOf returns the family that a client queries.
+func familyOf(client netip.Addr) pools.Family {
+	if client.Is4() {
+		return pools.IPv4
+	}
+	return pools.IPv6
 }
 
 // region returns the number of the region that receives a share.

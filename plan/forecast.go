@@ -77,10 +77,12 @@ type pair struct {
 	impaired [impairments]Change // weighted
 }
 
-// clientViews is the views of clients, before and after; the zero value of one side is that of clients in no view.
+// clientViews is the clients of an address family in a view before and one after; the zero value of one side is that of
+// clients in no view.
 type clientViews struct {
-	any  bool // the clients of all views
-	side [2]zones.ViewID
+	any    bool // the clients of all views
+	family pools.Family
+	side   [2]zones.ViewID
 }
 
 func newForecaster(before, after *snapshot.Snapshot) *forecaster {
@@ -108,18 +110,21 @@ func newForecaster(before, after *snapshot.Snapshot) *forecaster {
 	return f
 }
 
-// inViews is the pool of a name, and its pools in views; nil: none has another one.
+// familyPools is the pools of a name for A and AAAA, by pools.Family.
+type familyPools [2]pools.ID
+
+// inViews is the pools of a name, and its pools in views; nil: none has others.
 type inViews struct {
-	pool  pools.ID
-	views map[zones.ViewID]pools.ID
+	pools familyPools
+	views map[zones.ViewID]familyPools
 }
 
-// in returns the pool of the name in a view.
-func (v inViews) in(id zones.ViewID) pools.ID {
-	if pool, ok := v.views[id]; ok {
-		return pool
+// in returns the pool of the name for a family in a view.
+func (v inViews) in(id zones.ViewID, family pools.Family) pools.ID {
+	if of, ok := v.views[id]; ok {
+		return of[family]
 	}
-	return v.pool
+	return v.pools[family]
 }
 
 // bound returns the names of a side that pools answer.
@@ -135,14 +140,21 @@ func (s *side) bound() map[dnsname.Name]inViews {
 	all := make(map[dnsname.Name]inViews)
 	for i := range s.Config.Zones {
 		for b, view := range s.Config.Zones[i].Bindings() {
+			if b.OnlyAAAA {
+				continue // with the binding before it
+			}
+			of := familyPools{ids[b.Pool], ids[b.Pool]}
+			if b.AAAA != nil {
+				of[pools.IPv6] = ids[b.AAAA.Pool]
+			}
 			bound := all[b.Name]
 			switch {
 			case view == "":
-				bound = inViews{pool: ids[b.Pool]}
+				bound = inViews{pools: of}
 			case bound.views == nil:
-				bound.views = map[zones.ViewID]pools.ID{views[view]: ids[b.Pool]}
+				bound.views = map[zones.ViewID]familyPools{views[view]: of}
 			default:
-				bound.views[views[view]] = ids[b.Pool]
+				bound.views[views[view]] = of
 			}
 			all[b.Name] = bound
 		}
@@ -179,7 +191,7 @@ func (f *forecaster) compareNames(before, after map[dnsname.Name]inViews, wanted
 			f.names.Removed++
 		default:
 			for clients := range f.viewsOf(old, now) {
-				key := [2]pools.ID{old.in(clients.side[0]), now.in(clients.side[1])}
+				key := [2]pools.ID{old.in(clients.side[0], clients.family), now.in(clients.side[1], clients.family)}
 				if known[key] == nil {
 					known[key] = &pair{pools: key, names: make(map[clientViews]int)}
 					f.pairs = append(f.pairs, known[key])
@@ -196,17 +208,21 @@ func (f *forecaster) compareNames(before, after map[dnsname.Name]inViews, wanted
 	}
 }
 
-// viewsOf yields the views that a name distinguishes clients by: one for all clients if it has no views.
+// viewsOf yields the clients that a name distinguishes: of each family, those of all views if it has no views.
 func (f *forecaster) viewsOf(before, after inViews) iter.Seq[clientViews] {
 	return func(yield func(clientViews) bool) {
-		if before.views == nil && after.views == nil {
-			yield(clientViews{any: true})
-			return
-		}
-		for old := range 1 + len(f.sides[0].Config.Views) {
-			for now := range 1 + len(f.sides[1].Config.Views) {
-				if !yield(clientViews{side: [2]zones.ViewID{zones.ViewID(old), zones.ViewID(now)}}) {
+		for _, family := range [...]pools.Family{pools.IPv4, pools.IPv6} {
+			if before.views == nil && after.views == nil {
+				if !yield(clientViews{any: true, family: family}) {
 					return
+				}
+				continue
+			}
+			for old := range 1 + len(f.sides[0].Config.Views) {
+				for now := range 1 + len(f.sides[1].Config.Views) {
+					if !yield(clientViews{family: family, side: [2]zones.ViewID{zones.ViewID(old), zones.ViewID(now)}}) {
+						return
+					}
 				}
 			}
 		}
@@ -215,11 +231,11 @@ func (f *forecaster) viewsOf(before, after inViews) iter.Seq[clientViews] {
 
 // namesFor returns how many names of the pair a client gets these pools for.
 func (f *forecaster) namesFor(p *pair, client netip.Addr) int {
-	of := clientViews{}
+	of := clientViews{family: familyOf(client)}
 	for i, s := range f.sides {
 		if key, _ := s.Zones.AppendViewKey(nil, client); len(key) > 0 {
 			of.side[i] = zones.ViewID(key[0])
 		}
 	}
-	return p.names[clientViews{any: true}] + p.names[of]
+	return p.names[clientViews{any: true, family: of.family}] + p.names[of]
 }

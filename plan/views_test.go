@@ -38,3 +38,22 @@ func viewed() string {
 	text = strings.Replace(text, "%s\n", "      www: {pool: web, views: {half: {pool: inner}}}\n", 1)
 	return strings.ReplaceAll(text, "%s", "")
 }
+
+// TestAPoolForAAAAMovesIPv6Clients gives a name another pool for AAAA: the clients with IPv6 move, and no others.
+func TestAPoolForAAAAMovesIPv6Clients(t *testing.T) {
+	const other = near + "  six: {policy: all, members: [{name: i, region: us, addresses: [\"fd00::9\"]}]}\n"
+	before, after := serving(t, "", other), serving(t, "", other, "www: {pool: {A: web, AAAA: six}}")
+	list := clients(t, before, "203.0.113.0/24,3", "2001:db8::/48,1")
+	for _, c := range []struct {
+		before, after *snapshot.Snapshot
+		moved         float64
+	}{{before, after, 0.25}, {after, before, 0.25}, {after, after, 0}} {
+		f, err := plan.Compare(c.before, c.after, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Moved != c.moved || f.Names != 1 || len(f.Pools) != 2 && c.moved > 0 {
+			t.Errorf("%v of %d names moves, want %v of one; pools %+v", f.Moved, f.Names, c.moved, f.Pools)
+		}
+	}
+}

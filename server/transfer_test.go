@@ -29,11 +29,12 @@ pools:
       - {name: us, region: us, addresses: [192.0.2.1]}
       - {name: eu, region: eu, addresses: [198.51.100.1, "2001:db8::1"]}
   names: {policy: weighted, members: [{name: cdn, cname: cdn.example.net}]}
+  six: {policy: failover, members: [{name: a, addresses: [192.0.2.9, "2001:db8::9"]}]}
   mail: {policy: failover, members: [{name: one, records: {MX: ["10 ns1"], SRV: ["1 2 443 txt.example.com."]}}]}
 zones:
   example.com:
     file: example.com.zone
-    names: {www: {pool: web, ttl: 20, https: {alpn: [h2]}}, "*.any": {pool: names}, "@": {pool: web}, mail: {pool: mail}}
+    names: {www: {pool: web, ttl: 20, https: {alpn: [h2]}}, "*.any": {pool: names}, "@": {pool: web}, mail: {pool: mail}, split: {pool: {A: web, AAAA: six}}}
     transfer: {out: [{addresses: [127.0.0.1], key: xfr}]}
   sub.example.com:
     nameservers: {ns1.sub.example.com: [192.0.2.53]}
@@ -74,6 +75,8 @@ ns1.example.com.	300	IN	A	127.0.0.1
 ns1.sub.example.com.	3600	IN	A	192.0.2.53
 refused.example.com.	3600	IN	NS	ns.example.net.
 secret.example.com.	3600	IN	NS	ns.example.net.
+split.example.com.	30	IN	A	198.51.100.1
+split.example.com.	30	IN	AAAA	2001:db8::9
 sub.example.com.	3600	IN	NS	ns1.sub.example.com.
 txt.example.com.	300	IN	TXT	"hello"
 www.example.com.	20	IN	A	198.51.100.1

@@ -90,7 +90,11 @@ func (d *Defaults) decide(node zones.NodeID, b binding) (sets []zones.RRset) {
 	bound := d.data.Balanced(node)
 	var hints []byte
 	for _, family := range [...]pools.Family{pools.IPv4, pools.IPv6} {
-		scratch := d.decideAll(bound, family, 0, b.widen)
+		of := bound
+		if family == pools.IPv6 {
+			of = d.data.ForType(bound, dns.TypeAAAA)
+		}
+		scratch := d.decideAll(of, family, 0, b.widen)
 		if scratch.CName != nil {
 			return []zones.RRset{oneRecord(dns.TypeCNAME, bound.TTL, scratch.CName)}
 		}

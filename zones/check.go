@@ -40,6 +40,7 @@ func (c *compiler) check() {
 	c.checkPoolLoops()
 	c.checkTargets()
 	c.checkServices()
+	c.checkFamilyPools()
 }
 
 // setOf returns a node's set of a type and its position, or false if there is none.

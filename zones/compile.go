@@ -213,12 +213,29 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	ecs := c.cfg.UsesECS(b, &c.cfg.Pools[pool])
+	n.extra = c.bound(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, HTTPS: c.service(b), ECS: c.usesECS(b)}, b)
+}
+
+// bound completes b with what its pool gives, and with the binding of name for AAAA. It returns its index.
+func (c *compiler) bound(b Binding, name *config.BalancedName) uint32 {
+	b.CName, b.Types = c.cnames[b.Pool], c.memberTypes[b.Pool]|c.families[b.Pool].types()
+	if name.AAAA == nil {
+		b.AAAA = 0
+		return c.binding(b)
+	}
+	aaaa := b
+	aaaa.Pool, aaaa.Answers, aaaa.ECS = c.pools[name.AAAA.Pool], name.AAAA.Answers, c.usesECS(name.AAAA)
+	aaaa.CName, aaaa.Types = c.cnames[aaaa.Pool], c.families[aaaa.Pool].types()&givesV6
+	b.Types &^= givesV6
+	b.AAAA = 1 + c.binding(aaaa)
+	return c.binding(b)
+}
+
+// usesECS reports whether the client subnet of a query decides at a name.
+func (c *compiler) usesECS(b *config.BalancedName) bool {
+	ecs := c.cfg.UsesECS(b, &c.cfg.Pools[c.pools[b.Pool]])
 	c.s.boundECS = c.s.boundECS || ecs
-	n.extra = c.binding(Binding{
-		Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs,
-		Types: c.memberTypes[pool] | c.families[pool].types(),
-	})
+	return ecs
 }
 
 // binding returns the index of b. Names with equal bindings share one.
@@ -279,9 +296,13 @@ func (c *compiler) zoneErrorf(z *config.Zone, hint, what string, args ...any) {
 }
 
 func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
+	c.errs = append(c.errs, c.ofName(z, b, hint, fmt.Sprintf(what, args...)))
+}
+
+// ofName returns an error or a warning of a balanced name.
+func (c *compiler) ofName(z ZoneID, b *config.BalancedName, hint, what string) config.Error {
 	apex := c.cfg.Zones[z].Name
-	path := zonePath(apex) + ".names." + relative(b.Name, apex)
-	c.errs = append(c.errs, c.cfg.ErrorAt(b.Pos, path, fmt.Sprintf(what, args...), hint))
+	return c.cfg.ErrorAt(b.Pos, zonePath(apex)+".names."+relative(b.Name, apex), what, hint)
 }
 
 // zonePath returns the key of a zone, as an operator writes it.

@@ -81,14 +81,21 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	}
 	pool := c.s.bindings[c.s.nodes[id].extra].Pool
 	found := c.s.Lookup(b.HTTPS.Target.Wire(), dns.TypeHTTPS)
-	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Pool == pool && c.s.bindings[target.extra].Views == 0 {
-		return
+	var target Binding
+	if n := &c.s.nodes[found.Node]; n.flags.has(isBalanced) {
+		target = c.s.bindings[n.extra]
+		if target.Pool == pool && target.Views == 0 && target.AAAA == 0 {
+			return
+		}
 	}
 	apex := c.cfg.Zones[z].Name
 	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
 	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
-	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Views != 0 {
+	switch {
+	case target.Views != 0:
 		what += " for all clients"
+	case target.AAAA != 0:
+		what += " for A and AAAA"
 	}
 	c.errs = append(c.errs, c.cfg.ErrorAt(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
 }

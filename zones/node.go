@@ -68,6 +68,7 @@ type Binding struct {
 	ECS     bool  // the client subnet of a query is used; else the packet's source
 	Types   uint8 // that some client can get, one bit each: see Gives, givesV4 and givesV6
 	Views   ViewsID
+	AAAA    uint32 // the binding for AAAA, see ForType; 0: this one
 }
 
 // UsesECS reports whether any answer depends on the client subnet of a query.

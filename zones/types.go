@@ -39,7 +39,7 @@ func (s *Data) AppendTypes(types []uint16, node NodeID) []uint16 {
 // appendGiven appends the types that the pools of a balanced name give, in all its views.
 func (s *Data) appendGiven(types []uint16, n *node) []uint16 {
 	all := s.bindings[n.extra]
-	if all.Views != 0 {
+	if all.Views != 0 || all.AAAA != 0 {
 		for b := range s.bindingsOf(n) {
 			all.Types |= b.Types
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/gaissmai/bart"
+	"github.com/miekg/dns"
 
 	"meridian/config"
 	"meridian/dnsname"
@@ -110,19 +111,33 @@ func (s *Data) InView(b *Binding, id ViewID) *Binding {
 	return &s.bindings[s.viewed[int(b.Views-1)*s.views.count+int(id)]]
 }
 
-// bindingsOf yields the bindings of a balanced name: that for all clients, and those of views.
+// ForType returns the binding of a name for a type. b is that for all its types but AAAA.
+func (s *Data) ForType(b *Binding, qtype uint16) *Binding {
+	if b.AAAA == 0 || qtype != dns.TypeAAAA {
+		return b
+	}
+	return &s.bindings[b.AAAA-1]
+}
+
+// bindingsOf yields the bindings of a balanced name: that for all clients, and those of views, each followed by that for
+// AAAA if it has one.
 func (s *Data) bindingsOf(n *node) iter.Seq[*Binding] {
 	return func(yield func(*Binding) bool) {
 		all := &s.bindings[n.extra]
-		if !yield(all) || all.Views == 0 {
+		if !s.eachType(all, yield) || all.Views == 0 {
 			return
 		}
 		for i, at := range s.viewed[int(all.Views-1)*s.views.count:][:s.views.count] {
-			if b := &s.bindings[at]; i > 0 && at != s.viewed[int(all.Views-1)*s.views.count] && !yield(b) {
+			if b := &s.bindings[at]; i > 0 && at != s.viewed[int(all.Views-1)*s.views.count] && !s.eachType(b, yield) {
 				return
 			}
 		}
 	}
+}
+
+// eachType yields b and its binding for AAAA, and reports whether yield wants more.
+func (s *Data) eachType(b *Binding, yield func(*Binding) bool) bool {
+	return yield(b) && (b.AAAA == 0 || yield(s.ForType(b, dns.TypeAAAA)))
 }
 
 // addViews binds names to pools for the clients of views. The bindings of a name follow each other.
@@ -158,11 +173,9 @@ func (c *compiler) bindViews(z ZoneID, all []config.ViewBinding) {
 
 // viewBinding returns the index of the binding for a view. It has the settings of base except pool, TTL and answers.
 func (c *compiler) viewBinding(base uint32, v *config.ViewBinding) uint32 {
-	pool := c.pools[v.Pool]
 	b := c.s.bindings[base]
-	b.Pool, b.TTL, b.Answers, b.CName = pool, v.TTL, v.Answers, c.cnames[pool]
-	b.Types = c.memberTypes[pool] | c.families[pool].types()
-	return c.binding(b)
+	b.Pool, b.TTL, b.Answers = c.pools[v.Pool], v.TTL, v.Answers
+	return c.bound(b, &v.BalancedName)
 }
 
 // viewsID returns the number of a row of Data.viewed. Equal rows share one.

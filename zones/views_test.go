@@ -92,7 +92,7 @@ pools:
 views:
   v: {match: {network: [10.0.0.0/8]}}
 zones:
-  example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, names: {www: {pool: web, views: {v: {pool: six, ttl: 90000}}}, plain: {pool: web}%s}}
+  example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, names: {www: {pool: web, views: {v: {pool: six, ttl: 90000}}}, plain: {pool: web}, split: {pool: {A: web, AAAA: six}}%s}}
 `
 	cfg, _, err := config.Parse("meridian.yaml", fmt.Appendf(nil, text, ", out: {pool: web, views: {v: {pool: out}}}"))
 	if err != nil {
@@ -104,7 +104,7 @@ zones:
 	}
 	node := func(name string) NodeID { return s.Lookup(dnsname.Name(name).Wire(), dns.TypeA).Node }
 	for name, want := range map[string][]uint16{
-		"www.example.com.": {dns.TypeA, dns.TypeAAAA, dns.TypeTXT}, "plain.example.com.": {dns.TypeA}, "out.example.com.": {dns.TypeA},
+		"www.example.com.": {dns.TypeA, dns.TypeAAAA, dns.TypeTXT}, "plain.example.com.": {dns.TypeA}, "split.example.com.": {dns.TypeA, dns.TypeAAAA}, "out.example.com.": {dns.TypeA},
 	} {
 		if got := s.AppendTypes(nil, node(name)); !slices.Equal(got, want) {
 			t.Errorf("%s has types %v, want %v", name, got, want)

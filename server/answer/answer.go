@@ -136,8 +136,8 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	data := q.serving.zones
 	binding := data.Balanced(match.Node)
 	if binding != nil {
-		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 		binding = q.inView(owner, binding)
+		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	}
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match, binding)
@@ -307,7 +307,7 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 // one (RFC 8482 4.1).
 func (q *question) any(owner dnsname.Wire, match zones.Match, binding *zones.Binding) {
 	data := q.serving.zones
-	if binding != nil && (q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding)) {
+	if binding != nil && (q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, data.ForType(binding, dns.TypeAAAA), dns.TypeAAAA) || q.anyRecords(owner, binding)) {
 		return
 	}
 	if data.IsWhoami(match.Node) && q.whoami(owner, dns.TypeTXT) {

@@ -81,10 +81,11 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
 	q, data := &r.query, r.at.active.zones
 	if binding := data.Balanced(match.Node); binding != nil {
-		q.edns.decidedBy(binding.ECS)
 		if binding.Views != 0 {
 			binding = r.inView(a, binding, source)
 		}
+		binding = data.ForType(binding, q.qtype)
+		q.edns.decidedBy(binding.ECS)
 		if balances(binding, q.qtype) {
 			return r.fastBalanced(a, match, binding, source)
 		}

@@ -65,7 +65,11 @@ func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
 	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(nesting), m.IntN(1000))
 	for i := range poolCount {
-		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s%s%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https(), m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)), m.views())
+		pool, https := fmt.Sprintf("q%d", i), m.https()
+		if i < abroad && https == "" && m.IntN(2) == 0 {
+			pool = fmt.Sprintf("{A: q%d, AAAA: q%d}", i, m.IntN(abroad))
+		}
+		fmt.Fprintf(&b, "      p%d: {pool: %s, answers: %d, ttl: %d%s%s%s}\n", i, pool, m.IntN(4), m.IntN(1000), https, m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)), m.views())
 	}
 	for _, name := range []string{`"*.p1"`, "a.p2", `"*.b.p3"`} {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(poolCount), m.IntN(1000), m.https())

@@ -3,6 +3,8 @@ package answer
 import (
 	"net/netip"
 
+	"github.com/miekg/dns"
+
 	"meridian/dnsname"
 	"meridian/zones"
 )
@@ -61,12 +63,22 @@ func (q *question) inView(owner dnsname.Wire, binding *zones.Binding) *zones.Bin
 		q.scope = max(q.scope, scope)
 		inView := q.serving.zones.InView(binding, id)
 		if q.explain {
-			q.noteView(owner, binding, inView, id)
+			q.noteView(owner, binding, q.serving.zones.ForType(inView, q.qtype), id)
 		}
 		binding = inView
 	}
+	if q.explain && binding.AAAA != 0 {
+		q.noteFamilies(owner, binding)
+	}
+	binding = q.serving.zones.ForType(binding, q.qtype)
 	q.boundTo = binding.Pool
 	return binding
+}
+
+// noteFamilies explains that a name has one pool for A and one for AAAA.
+func (q *question) noteFamilies(owner dnsname.Wire, binding *zones.Binding) {
+	all := q.serving.snapshot.Config.Pools
+	q.note("%s is bound to pool %q for A and to pool %q for AAAA", owner, all[binding.Pool].Name, all[q.serving.zones.ForType(binding, dns.TypeAAAA).Pool].Name)
 }
 
 // viewOfKey returns the view of the key that signs the query.

@@ -57,3 +57,15 @@ func TestExplainNamesTheView(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainNamesThePoolsOfBothTypes explains a name with one pool for A and one for AAAA.
+func TestExplainNamesThePoolsOfBothTypes(t *testing.T) {
+	s := answertest.World(t, "      www: {pool: near", "      www: {pool: {A: near, AAAA: far}")
+	for qtype, pool := range map[uint16]string{dns.TypeA: "near", dns.TypeAAAA: "far", dns.TypeTXT: "near"} {
+		got := Trace(s, ExplainQuery{Name: dnsname.Name("www.example.com."), Type: qtype, Client: netip.MustParsePrefix("203.0.113.7/32")})
+		const want = `www.example.com. is bound to pool "near" for A and to pool "far" for AAAA`
+		if len(got.Notes) != 1 || got.Notes[0] != want || qtype != dns.TypeTXT && (len(got.Steps) == 0 || got.Steps[0].Pool != pool) {
+			t.Errorf("type %d: notes %q, steps %+v, want pool %q", qtype, got.Notes, got.Steps, pool)
+		}
+	}
+}
