@@ -261,7 +261,8 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 	}
 	step.save = step.Serial != compiled
 	step.finish(content, state.Serial, octets)
-	if !newer(step.Serial, state.Serial) {
+	if !journal.Newer(step.Serial, state.Serial) {
+		step.save = true // both contents have had the serial: after a restart, too, no difference begins at it
 		j.log.Warn("a zone has changed, and its serial is not higher: secondaries keep their copy", "zone", z.Name, "serial", step.Serial, "before", state.Serial,
 			"hint", "raise the serial in the file of the zone, or write serial: unixtime")
 	}
@@ -298,7 +299,7 @@ func (s *Step) finish(content *Content, before uint32, octets int) {
 			size += len(r)
 		}
 	}
-	if !newer(s.Serial, before) || size > octets && size > messageSize {
+	if !journal.Newer(s.Serial, before) || size > octets && size > messageSize {
 		s.change = nil
 	}
 }

@@ -308,3 +308,73 @@ func TestUnrecordedContentHasNoDifference(t *testing.T) {
 		})
 	}
 }
+
+// TestSecondSerialOfTwoContentsHasNoDifference changes a zone without a higher serial, in the three ways that a file can, and
+// then raises the serial: secondaries with a serial of two contents may have the first one, and take the whole zone.
+func TestSecondSerialOfTwoContentsHasNoDifference(t *testing.T) {
+	type file struct {
+		serial int
+		more   string
+	}
+	x, y, z := "www 60 IN TXT x\n", "www 60 IN TXT y\n", "www 60 IN TXT z\n"
+	cases := map[string]struct {
+		files      []file
+		without    []uint32 // serials from which there is no difference to the last one
+		difference uint32   // the serial from which there is one
+	}{
+		"the serial stays":                     {[]file{{1, ""}, {1, x}, {2, x + y}, {3, x + y + z}}, []uint32{1}, 2},
+		"the serial stays and x goes again":    {[]file{{1, ""}, {1, x}, {1, ""}, {2, y}, {3, y + z}}, []uint32{1}, 2},
+		"the serial falls and rises again":     {[]file{{1, ""}, {3, x}, {2, y}, {3, z}, {4, x + z}, {5, y}}, []uint32{1, 2, 3}, 4},
+		"the serial falls with the same names": {[]file{{1, ""}, {3, x}, {2, x}, {3, y}, {4, z}, {5, y}}, []uint32{1, 2, 3}, 4},
+	}
+	for what, c := range cases {
+		for _, restarts := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/restarts %v", what, restarts), func(t *testing.T) {
+				state := t.TempDir()
+				journals := newJournals(state)
+				var served *View
+				for _, f := range c.files {
+					next := updated(t, fmt.Sprintf(updatedZone, f.serial)+f.more)
+					next.Config.Zones[0].Serial = config.KeepSerial
+					served = load(t, journals, served, next)
+					if restarts { // with the same files, so that the next difference is known
+						journals = newJournals(state)
+						served = load(t, journals, nil, next)
+					}
+				}
+				of, last := journals.Of("example.com."), uint32(c.files[len(c.files)-1].serial)
+				for _, from := range c.without {
+					if got := of.Since(from, last); got != nil {
+						t.Errorf("a difference from serial %d: %v", from, got)
+					}
+				}
+				if of.Since(c.difference, last) == nil {
+					t.Errorf("no difference from serial %d", c.difference)
+				}
+			})
+		}
+	}
+}
+
+// TestUpdateAfterAReusedSerialHasNoDifference changes the file without a higher serial, and then makes an update.
+func TestUpdateAfterAReusedSerialHasNoDifference(t *testing.T) {
+	view := func(more string) *View {
+		v := updated(t, fmt.Sprintf(updatedZone, 7)+more)
+		v.Config.Zones[0].Serial = config.KeepSerial
+		return v
+	}
+	journals := newJournals(t.TempDir())
+	served := load(t, journals, load(t, journals, nil, view("")), view("www 60 IN TXT 1\n"))
+	var serials []uint32
+	for _, v := range []string{"2", "3"} {
+		served, _ = update(t, journals, served, func(m *dns.Msg) { m.Insert([]dns.RR{rr(t, "www.example.com. 60 IN TXT "+v)}) })
+		serials = append(serials, served.Data.Serial(0))
+	}
+	of := journals.Of("example.com.")
+	if got := of.Since(7, serials[1]); got != nil {
+		t.Errorf("a difference from the serial of two contents: %v", got)
+	}
+	if of.Since(serials[0], serials[1]) == nil {
+		t.Error("no difference between the updates")
+	}
+}

@@ -4,18 +4,16 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/transfer/journal"
 	"meridian/zones"
 )
-
-// newer reports whether a serial is higher than another one (RFC 1982 3.2).
-func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
 // after returns the serial after another one. It is never 0, which some servers take for no serial.
 func after(serial uint32) uint32 { return max(1, serial+1) }
 
 // higher returns the higher one of two serials.
 func higher(a, b uint32) uint32 {
-	if newer(a, b) {
+	if journal.Newer(a, b) {
 		return a
 	}
 	return b

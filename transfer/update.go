@@ -362,7 +362,7 @@ func (d *draft) remove(owner dnsname.Wire, which func(journal.Record) bool) {
 func (d *draft) add(owner dnsname.Wire, r journal.Record) {
 	typ, records := r.Type(), d.load(owner)
 	if typ == dns.TypeSOA {
-		if bytes.Equal(owner, d.apex) && newer(r.Serial(), d.soa.Serial()) {
+		if bytes.Equal(owner, d.apex) && journal.Newer(r.Serial(), d.soa.Serial()) {
 			d.soa = r
 		}
 		return

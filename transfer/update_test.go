@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/transfer/journal"
 )
 
 // FuzzUpdate evaluates messages of any content.
@@ -36,7 +37,7 @@ func FuzzUpdate(f *testing.F) {
 		if u.Change == nil {
 			return
 		}
-		if u.Rcode != dns.RcodeSuccess || !newer(u.Change.To(), u.Change.From()) {
+		if u.Rcode != dns.RcodeSuccess || !journal.Newer(u.Change.To(), u.Change.From()) {
 			t.Errorf("%+v", u)
 		}
 		if _, err := c.data.Update(0, u.Sets); err != nil {

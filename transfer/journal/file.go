@@ -129,6 +129,7 @@ func (j *Journal) useBase(data []byte) error {
 		return fmt.Errorf("a base with serial %d after serial %d", b.serial, j.serial)
 	}
 	j.known, j.serial, j.digest, j.overlay = true, b.serial, b.digest, b.overlay
+	j.reused = b.reused
 	return nil
 }
 
@@ -235,7 +236,7 @@ func (j *Journal) rewriteLocked() error {
 	for _, e := range j.changes {
 		b = appendEntry(b, e.data)
 	}
-	now := base{zone: j.zone, serial: j.serial, digest: j.digest, overlay: j.overlay}
+	now := base{zone: j.zone, serial: j.serial, digest: j.digest, overlay: j.overlay, reused: j.reused}
 	b = appendEntry(b, now.encode())
 	if err := j.replaceFile(b); err != nil {
 		return err

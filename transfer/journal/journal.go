@@ -44,6 +44,7 @@ type Journal struct {
 	changes []entry // the last ones, each from the serial that the one before leads to
 	size    int64   // of the changes
 	closed  bool
+	reused  *uint32 // the highest serial that may have had more than one content; nil: there is none
 }
 
 // entry is a change in memory, encoded: most are never read.
@@ -101,10 +102,23 @@ func (j *Journal) Hide(records []Record) error {
 
 // Begin sets the serial and the digest of a zone whose change from an earlier state is not known. The history begins with
 // it; the overlay stays. It does not write: there may be many zones, and what a crash loses can be found again. Save does.
+//
+// If the serial is not higher than the one before, the serials up to that one have had more than one content: no difference
+// begins at any of them. This must be saved.
 func (j *Journal) Begin(serial uint32, digest Digest) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.known && !Newer(serial, j.serial) {
+		j.reuseLocked(j.serial)
+	}
 	j.known, j.serial, j.digest, j.changes, j.size, j.current = true, serial, digest, nil, 0, false
+}
+
+// reuseLocked records that the serials up to one have had more than one content.
+func (j *Journal) reuseLocked(serial uint32) {
+	if j.reused == nil || Newer(serial, *j.reused) {
+		j.reused = &serial
+	}
 }
 
 // Save writes the present state, unless the file has it.
@@ -163,6 +177,9 @@ func (j *Journal) trimLocked() {
 		j.changes[drop] = entry{}
 	}
 	j.changes = j.changes[drop:]
+	if j.reused != nil && len(j.changes) > 0 && Newer(j.changes[0].from, *j.reused) {
+		j.reused = nil // no difference can begin so early
+	}
 }
 
 // SetBounds changes the bounds.
@@ -176,6 +193,10 @@ func (j *Journal) SetBounds(b Bounds) {
 // Since returns the difference between two serials as one change; nil: the journal does not have it.
 func (j *Journal) Since(from, to uint32) *Change {
 	j.mu.Lock()
+	if j.reused != nil && !Newer(from, *j.reused) {
+		j.mu.Unlock()
+		return nil
+	}
 	first, last := -1, -1
 	for i := range j.changes {
 		if j.changes[i].from == from {

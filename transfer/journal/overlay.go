@@ -56,6 +56,7 @@ type base struct {
 	serial  uint32
 	digest  Digest
 	overlay Overlay
+	reused  *uint32 // as in Journal; it is at the end only if there is one
 }
 
 func (f *base) encode() []byte {
@@ -70,6 +71,9 @@ func (f *base) encode() []byte {
 			origin := records[r]
 			b = appendOrigin(appendRecord(b, r), &origin)
 		}
+	}
+	if f.reused != nil {
+		b = binary.BigEndian.AppendUint32(b, *f.reused)
 	}
 	return b
 }
@@ -92,6 +96,12 @@ func decodeBase(b []byte) (*base, error) {
 		d.failed = d.failed || whole.failed
 	}
 	f.overlay.Deleted, f.overlay.Added = d.overlay(), d.overlay()
+	if !d.failed && len(d.rest) > 0 {
+		if serial := d.take(4); serial != nil {
+			reused := binary.BigEndian.Uint32(serial)
+			f.reused = &reused
+		}
+	}
 	if d.failed || len(d.rest) > 0 {
 		return nil, errEntry
 	}

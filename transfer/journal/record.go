@@ -60,6 +60,9 @@ func (r Record) WithTTL(ttl uint32) Record {
 	return NewRecord(r.Owner(), r.Type(), ttl, []byte(r.Data()))
 }
 
+// Newer reports whether a serial is higher than another one (RFC 1982 3.2).
+func Newer(a, b uint32) bool { return int32(a-b) > 0 }
+
 // Serial returns the serial of an SOA record: the first of the five numbers that end it.
 func (r Record) Serial() uint32 { return binary.BigEndian.Uint32([]byte(r[len(r)-soaNumbers:])) }
 
