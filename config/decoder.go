@@ -37,6 +37,7 @@ type decoder struct {
 	clusterAt      nodeKey             // the same
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	firstUpdated   nodeKey             // the first list of rules of updates
+	firstOverTLS   nodeKey             // the first rule of transfers over TLS
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 

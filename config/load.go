@@ -134,6 +134,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkSelectors(cfg)
 	d.checkSigning(cfg)
 	d.checkUpdates(cfg)
+	d.checkTransfersOverTLS(cfg)
 	d.checkCluster(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)

@@ -24,6 +24,9 @@ type PrimaryTLS struct {
 	CA    string // path of a PEM file with the certificates to trust; empty: those of the system
 	CAPos Pos
 	Name  string // in the certificate of the primary; empty: its address
+	Cert  string // path of a PEM file with the certificate of this server, for a primary that asks for one; empty: none
+	Key   string // path of a PEM file with its key
+	Pos   Pos    // of Cert
 }
 
 const (
@@ -87,8 +90,13 @@ func (d *decoder) primaryTLS(to **PrimaryTLS) setter {
 		if d.mapping(n, []field{
 			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
 			{name: "name", set: setValue(&t.Name, d.host)},
+			{name: "cert", set: d.path(&t.Cert, &t.Pos)},
+			{name: "key", set: d.path(&t.Key, new(Pos))},
 		}) {
 			*to = t
+			if (t.Cert == "") != (t.Key == "") {
+				d.errorAtKey(n, "one of cert and key without the other", "a certificate of this server takes both")
+			}
 		}
 	}
 }

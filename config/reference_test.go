@@ -77,6 +77,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"notify":                  {"notify: [{?: 1}]"},
 		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
 		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
+		"zones.transfer.out.tls":  {"zones: {a: {transfer: {out: [{tls: {?: 1}}]}}}"},
 		"views":                   {"views: {a: {?: 1}}"},
 		"views.match":             {"views: {a: {match: {?: 1}}}"},
 		"zones.names.views":       {"zones: {a: {names: {b: {views: {c: {?: 1}}}}}}"},

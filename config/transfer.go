@@ -31,6 +31,7 @@ const (
 type TransferRule struct {
 	Addresses []netip.Prefix // empty: any address
 	Key       dnsname.Name   // empty: any request, signed or not
+	TLS       *ClientTLS     // nil: any transport
 	Pos       Pos
 }
 
@@ -62,9 +63,10 @@ func (d *decoder) transferRules(to *[]TransferRule) setter {
 			ok := d.mapping(item, []field{
 				{name: "addresses", set: d.hosts(&rule.Addresses)},
 				{name: "key", set: d.tsigKey(&rule.Key)},
+				{name: "tls", set: d.clientTLS(&rule)},
 			})
-			if ok && yamldoc.Child(item, "addresses") == nil && yamldoc.Child(item, "key") == nil {
-				d.errorAtKey(item, "a rule that allows every server", `write addresses or key; addresses: [0.0.0.0/0, "::/0"] if all may have the zone`)
+			if ok && yamldoc.Child(item, "addresses") == nil && yamldoc.Child(item, "key") == nil && (rule.TLS == nil || rule.TLS.CA == "") {
+				d.errorAtKey(item, "a rule that allows every server", `write addresses, key, or tls with ca; addresses: [0.0.0.0/0, "::/0"] if all may have the zone`)
 			}
 			*to = append(*to, rule)
 		})

@@ -48,7 +48,7 @@ func primariesOf(s *snapshot.Snapshot, z *config.Zone) (all []secondary.Primary)
 	for i := range z.Primaries {
 		p := secondary.Primary{Address: z.Primaries[i].Address, Key: s.TSIG.Key(z.Primaries[i].Key)}
 		if t := z.Primaries[i].TLS; t != nil {
-			p.TLS = &secondary.TLS{CA: t.CA, Name: t.Name}
+			p.TLS = &secondary.TLS{CA: t.CA, Name: t.Name, Cert: t.Cert, Key: t.Key}
 		}
 		all = append(all, p)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -56,14 +57,20 @@ func (l *doqListener) answer(c *quicConn, stream *quic.Stream) {
 	}
 }
 
+// quicTLS is the TLS of a connection, for the rules of transfers.
+type quicTLS struct{ *quic.Conn }
+
+// ConnectionState returns the state of its handshake.
+func (q quicTLS) ConnectionState() tls.ConnectionState { return q.Conn.ConnectionState().TLS }
+
 // respond sends the answer to a query, or the transfer that it asks for.
 func (l *doqListener) respond(c *quicConn, stream *quic.Stream, query []byte) {
 	var transfer *answer.Transfer
 	var keepalive bool
 	out := append(l.server.tcpBuffers.get(), 0, 0)
 	l.server.borrow(l.over, c.source, func(r *answer.Responder) {
-		r.Transfers = true
-		defer func() { r.Transfers = false }()
+		r.Transfers, r.TLS = true, quicTLS{c.Conn}
+		defer func() { r.Transfers, r.TLS = false, nil }()
 		out = r.Respond(out, query, c.source.Addr(), true)
 		transfer, keepalive = r.TakeTransfer(), len(out) > encrypted.FrameHead && r.AskedKeepalive()
 	})

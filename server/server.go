@@ -84,7 +84,7 @@ func NewEmpty(o Options) *Server {
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
 		transfers: make(chan struct{}, maxTransfers), updates: make(chan struct{}, maxUDPUpdates),
 	}
-	s.tls = encrypted.NewTLS(s.material, s.inHandshakeSlot)
+	s.tls = encrypted.NewTLS(s.material, s.asksCertificates, s.inHandshakeSlot)
 	s.bypass = newBypass(s)
 	return s
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -272,7 +273,10 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) {
 	r.StartTiming()
 	r.Port, r.Over, r.Transfers = c.port, c.transport, true
-	defer func() { r.Transfers = false }()
+	if conn, ok := c.conn.(*tls.Conn); ok {
+		r.TLS = conn
+	}
+	defer func() { r.Transfers, r.TLS = false, nil }()
 	r.Acquire()
 	defer r.Release()
 	ok = true

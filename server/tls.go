@@ -49,6 +49,9 @@ func (s *Server) material() *certs.Material {
 	return nil
 }
 
+// asksCertificates reports whether a rule of transfers may need the certificate of a client.
+func (s *Server) asksCertificates() bool { return len(s.Snapshot().Trust) > 0 }
+
 // errDraining is the error of a handshake that waits while its listener stops.
 var errDraining = errors.New("the server stops accepting connections")
 

@@ -1,10 +1,12 @@
 package snapshot
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 
 	"meridian/config"
+	"meridian/transfer"
 	"meridian/transfer/secondary"
 	"meridian/zones"
 )
@@ -42,19 +44,48 @@ func (s *Snapshot) CheckCopy(c *zones.Copy) ([]config.Error, error) {
 	return nil, errRemoved
 }
 
+const hintOfCA = "write the path of a PEM file with the certificates to trust"
+
 // checkPrimaries reports the files of certificates of primaries that cannot be read.
 func checkPrimaries(cfg *config.Config, report *zones.Report) {
 	for i := range cfg.Zones {
 		z := &cfg.Zones[i]
 		for j := range z.Primaries {
 			t := z.Primaries[j].TLS
-			if t == nil || t.CA == "" {
+			if t == nil {
 				continue
 			}
-			if _, err := secondary.ReadCA(t.CA); err != nil {
-				path := fmt.Sprintf("zones.%s.primaries[%d].tls.ca", trimDot(string(z.Name)), j)
-				report.AddError(cfg.ErrorAt(t.CAPos, path, err.Error(), "write the path of a PEM file with the certificates to trust"))
+			path := fmt.Sprintf("zones.%s.primaries[%d].tls", trimDot(string(z.Name)), j)
+			if _, err := secondary.ReadCA(t.CA); t.CA != "" && err != nil {
+				report.AddError(cfg.ErrorAt(t.CAPos, path+".ca", err.Error(), hintOfCA))
+			}
+			if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); t.Cert != "" && err != nil {
+				report.AddError(cfg.ErrorAt(t.Pos, path+".cert", err.Error(), "write the paths of a certificate and of its key, in PEM"))
 			}
 		}
 	}
+}
+
+// openTrust reads the certificates of the rules for transfers over TLS. It returns nil if there are none, and adds errors to report.
+func openTrust(cfg *config.Config, report *zones.Report) (trust transfer.Trust) {
+	for i := range cfg.Zones {
+		z := &cfg.Zones[i]
+		for j := range z.Transfer.Out {
+			t := z.Transfer.Out[j].TLS
+			if t == nil || t.CA == "" || trust[t.CA] != nil {
+				continue
+			}
+			pool, err := secondary.ReadCA(t.CA)
+			if err != nil {
+				path := fmt.Sprintf("zones.%s.transfer.out[%d].tls.ca", trimDot(string(z.Name)), j)
+				report.AddError(cfg.ErrorAt(t.CAPos, path, err.Error(), hintOfCA))
+				continue
+			}
+			if trust == nil {
+				trust = transfer.Trust{}
+			}
+			trust[t.CA] = pool
+		}
+	}
+	return trust
 }

@@ -14,6 +14,7 @@ import (
 	"meridian/loads"
 	"meridian/pools"
 	"meridian/server/limit"
+	"meridian/transfer"
 	"meridian/transfer/tsig"
 	"meridian/zones"
 )
@@ -30,7 +31,8 @@ type Snapshot struct {
 	Cookies *limit.Cookies // nil: no secrets are configured
 	TSIG    *tsig.Keyring  // nil: no keys are configured
 
-	Certificates *certs.Store // of the encrypted transports; nil: there are none
+	Certificates *certs.Store   // of the encrypted transports; nil: there are none
+	Trust        transfer.Trust // of the rules for transfers over TLS; nil: none has certificates
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
@@ -56,7 +58,7 @@ func build(cfg *config.Config, copies zones.Copies, open opener) (*Snapshot, []c
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
 	cookies, keyring := openCookies(cfg, report), openTSIG(cfg, report)
-	certificates := openCertificates(cfg, report)
+	certificates, trust := openCertificates(cfg, report), openTrust(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {
 		if locator != nil {
@@ -64,7 +66,7 @@ func build(cfg *config.Config, copies zones.Copies, open opener) (*Snapshot, []c
 		}
 		return nil, warnings, err
 	}
-	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring, Certificates: certificates}
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring, Certificates: certificates, Trust: trust}
 	s.Chain()
 	return s, append(warnings, s.warningsOfSets()...), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"meridian/pools"
 	"meridian/server/limit"
+	"meridian/transfer"
 	"meridian/transfer/tsig"
 )
 
@@ -66,6 +67,7 @@ type Responder struct {
 	// Transfers says that the caller sends the transfers that TakeTransfer returns, and over a stream makes the updates
 	// that TakeUpdate returns; false: both are refused.
 	Transfers bool
+	TLS       transfer.TLS // the connection of the current message, for rules of transfers; nil: it is not encrypted
 
 	silent   bool // it counts and logs nothing: see Rehearsal
 	slowOnly bool // never use the fast path: for tests that compare the two

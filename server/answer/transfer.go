@@ -139,11 +139,11 @@ func (r *Responder) shortAnswer(zone zones.ZoneID, change *journal.Change) (rrs 
 // mayTransfer reports whether the client may have a zone.
 func (r *Responder) mayTransfer(zone zones.ZoneID, source netip.Addr) bool {
 	z := &r.at.active.snapshot.Config.Zones[zone]
-	peer := transfer.Peer{Source: source}
+	peer := transfer.Peer{Source: source, TLS: r.TLS}
 	if r.tsig != nil {
 		peer.Key = r.tsig.Key()
 	}
-	return transfer.Allowed(z.Transfer.Out, peer) && (z.Transfer.Pools != config.RefusePools || len(z.Names) == 0)
+	return transfer.Allowed(z.Transfer.Out, peer, r.at.active.snapshot.Trust) && (z.Transfer.Pools != config.RefusePools || len(z.Names) == 0)
 }
 
 // serial returns that of the SOA in the query, which is the client's (RFC 1995 3).

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 
 	"meridian/certs"
@@ -19,6 +20,7 @@ import (
 // TLS makes the TLS settings of connections from the certificates in use. It is safe for concurrent use.
 type TLS struct {
 	current func() *certs.Material // nil: there is none
+	asks    func() bool            // whether clients are asked for their certificates
 	gate    Gate
 }
 
@@ -26,9 +28,10 @@ type TLS struct {
 // client all that handshakes have. The context is that of the handshake. An error means that the handshake has to end.
 type Gate func(ctx context.Context, client net.Addr, work func()) error
 
-// NewTLS returns settings with the certificates that current returns at each handshake.
-func NewTLS(current func() *certs.Material, gate Gate) *TLS {
-	return &TLS{current: current, gate: gate}
+// NewTLS returns settings with the certificates that current returns at each handshake. Clients of transports that transfer
+// zones are asked for their certificates while asks returns true. They need none: the rules of transfers verify them.
+func NewTLS(current func() *certs.Material, asks func() bool, gate Gate) *TLS {
+	return &TLS{current: current, asks: asks, gate: gate}
 }
 
 // errNoCertificate is the error of a handshake after the certificates were removed from the configuration.
@@ -37,6 +40,7 @@ var errNoCertificate = errors.New("there is no certificate")
 // prepared is the settings made from one material.
 type prepared struct {
 	of     *certs.Material
+	asks   bool
 	config *tls.Config
 }
 
@@ -44,6 +48,7 @@ type prepared struct {
 // is refused; over TCP, one that names none is accepted.
 func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
 	var last atomic.Pointer[prepared]
+	transfers := slices.Contains(protocols, "dot") || slices.Contains(protocols, "doq")
 	return &tls.Config{
 		MinVersion: minVersion,
 		NextProtos: protocols,
@@ -52,10 +57,14 @@ func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
 			if now == nil {
 				return nil, errNoCertificate
 			}
-			if p := last.Load(); p != nil && p.of == now {
+			asks := transfers && t.asks()
+			if p := last.Load(); p != nil && p.of == now && p.asks == asks {
 				return p.config, nil
 			}
-			p := &prepared{now, t.configOf(now, minVersion, protocols)}
+			p := &prepared{now, asks, t.configOf(now, minVersion, protocols)}
+			if asks {
+				p.config.ClientAuth = tls.RequestClientCert
+			}
 			last.Store(p)
 			return p.config, nil
 		},

@@ -46,6 +46,8 @@ type Primary struct {
 type TLS struct {
 	CA   string // file of the certificates to trust; empty: those of the system
 	Name string // in the certificate; empty: the address
+	Cert string // file of the certificate of this server; empty: none
+	Key  string // file of its key
 }
 
 // errConnect is wrapped by the errors of connections that could not be made.
@@ -104,6 +106,13 @@ func (t *TLS) handshake(ctx context.Context, conn net.Conn, addr netip.Addr) (ne
 			return nil, err
 		}
 		cfg.RootCAs = pool
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key) // at each connection: the files are renewed
+		if err != nil {
+			return nil, fmt.Errorf("own certificate: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
 	}
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
