@@ -86,6 +86,9 @@ type Server struct {
 	Cookies              Cookies
 	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize
 
+	ReportAgent    dnsname.Name // where resolvers report errors to (RFC 9567); empty: nowhere
+	ReportAgentPos Pos
+
 	RateLimit RateLimit
 	Filter    []FilterRule // the first one that matches a query applies
 

@@ -41,6 +41,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "encrypted", set: d.encrypted(&s.Encrypted)},
 			{name: "cookies", set: d.cookies(&s.Cookies)},
 			{name: "udp_size_without_cookie", set: setValue(&s.UDPSizeWithoutCookie, d.sizeWithoutCookie)},
+			{name: "report_agent", set: d.reportAgent(s)},
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
 			{name: "filter", set: d.filter(&s.Filter)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
@@ -64,6 +65,25 @@ func (d *decoder) tcp(t *TCP) setter {
 			{name: "max", set: d.integerInRange(&t.Max, 1, maxConnections)},
 			{name: "per_client", set: d.integerInRange(&t.PerClient, 1, maxConnections)},
 		})
+	}
+}
+
+// longestAgent leaves room for the names of reports: they hold the reported name before that of the agent.
+const longestAgent = 128
+
+// reportAgent reads the name below which resolvers report errors (RFC 9567).
+func (d *decoder) reportAgent(s *Server) setter {
+	return func(n *yaml.Node) {
+		name, ok := d.domain(n)
+		switch {
+		case !ok:
+		case name == "." || name.Wildcard():
+			d.errorf(n, quote(n.Value)+" cannot be an agent for reports", "write a name that has no other use, such as agent.example.com")
+		case len(name) > longestAgent:
+			d.errorf(n, "the name has more than 128 characters", "write a shorter one: the names of reports have the reported name before it")
+		default:
+			s.ReportAgent, s.ReportAgentPos = name, posOf(n)
+		}
 	}
 }
 

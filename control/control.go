@@ -64,6 +64,8 @@ type Control struct {
 	pending []pending
 	unsent  unsentLog
 
+	errorsReported time.Time // the time of the last event about reports of resolvers
+
 	quarantineReported uint64 // the number of the last packet in quarantine that was reported
 
 	// The state shown to readers, replaced as a whole under mu; nil at first. Reading takes no

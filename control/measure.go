@@ -38,7 +38,8 @@ type Measurement struct {
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
 	XDP         []XDPStatus
-	Cluster     *cluster.Status // nil: this node decides alone
+	Reports     map[answer.ReportCount]uint64 // of errors, by resolvers
+	Cluster     *cluster.Status               // nil: this node decides alone
 
 	Certificates []CertificateStatus // of the encrypted transports
 }
@@ -57,6 +58,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
+	_, m.Reports = server.ErrorReports()
 	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
 	m.ConfigSkew = -1
 	if nodes, ok := c.ConfigSkew(); ok {

@@ -51,6 +51,8 @@ type Status struct {
 
 	Overrides []Override `json:"overrides"`
 
+	ErrorReports []answer.ErrorReport `json:"error_reports,omitempty"` // of resolvers, the latest last
+
 	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic
 
 	Filters []Filter `json:"filters,omitempty"` // the rules of the filter, in their order
@@ -208,6 +210,7 @@ func (c *Control) processStatus(at *view) *Status {
 
 		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
 	}
+	s.ErrorReports, _ = c.server.ErrorReports()
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}

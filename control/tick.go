@@ -22,6 +22,7 @@ func (c *Control) Tick(now time.Time) {
 	c.reportUnsentLocked(now)
 	c.expireFiltersLocked(now)
 	c.reportQuarantineLocked(now)
+	c.reportResolverErrorsLocked(now)
 	c.change(tree, func() []pools.Change { return tree.Tick(now) })
 	left := at.overrides.at(now)
 	if len(left) == len(at.overrides) {

@@ -36,6 +36,8 @@ var families = describe(map[string]family{
 
 	"client_subnet_ignored_total": {kind: counter, help: "Queries whose client subnet is not used, because the source is not in server.ecs_from."},
 	"prohibited_total":            {kind: counter, help: "Queries refused because allow and deny of their zone exclude the source."},
+	"error_reports_total":         {kind: counter, labels: []string{"zone", "code"}, help: "Reports of resolvers about errors with answers, by zone of the name (other: none of ours) and code of the extended error (other: not assigned; invalid: the report is malformed)."},
+	"error_reports_lost_total":    {kind: counter, help: "Reports of resolvers that there was no room for."},
 	"cookies_total":               {kind: counter, labels: []string{"result"}, help: "Queries with a DNS cookie, by result: new (no server cookie yet), valid, invalid."},
 	"rate_limited_total":          {kind: counter, labels: []string{"action"}, help: "Answers over the limit of server.rate_limit, by what was done: truncate, drop, badcookie, or dry_run (answered as usual)."},
 	"filtered_total":              {kind: counter, labels: []string{"rule", "action"}, help: "Queries that matched a rule of the filter, since the rule is there."},

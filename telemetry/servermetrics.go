@@ -49,6 +49,10 @@ func (c *collection) server(m *control.Measurement) {
 		c.value("rate_limited_total", float64(n), action)
 	}
 	c.filters(m)
+	for of, n := range m.Reports {
+		c.value("error_reports_total", float64(n), of.Zone, of.Code)
+	}
+	c.value("error_reports_lost_total", float64(m.ReportLost))
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}

@@ -67,6 +67,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 			c.addApexRecords(z)
 			c.addBalancedNames(z)
 			c.addWhoamiNames(z)
+			c.addReportAgent(z)
 		}
 	}
 	c.link()

@@ -93,6 +93,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
 	printCopies(w, s.Secondaries)
+	printErrorReports(w, s)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
 	}

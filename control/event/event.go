@@ -15,26 +15,27 @@ import (
 
 // The kinds of events.
 const (
-	State      = "state"      // a health state changed
-	FailOpen   = "fail_open"  // a pool began or stopped to fail open
-	Mode       = "mode"       // a pool began or stopped to use its fallback, or to give no answer
-	Spill      = "spill"      // the clients of a lost region are spread over others
-	Ejection   = "ejection"   // max_ejection defers an ejection, or no longer does
-	Override   = "override"   // an override was set, removed, or expired
-	Config     = "config"     // a configuration was loaded or rejected
-	DNSSEC     = "dnssec"     // a key was made, or its life changed
-	Upgrade    = "upgrade"    // another process took over, or could not
-	Cluster    = "cluster"    // a vantage is lost or fresh, a message was rejected, nodes decide differently
-	RateLimit  = "rate_limit" // rate limiting began or ended
-	Filtering  = "filter"     // a rule of the filter was added or removed at run time, or expired
-	Quarantine = "quarantine" // a packet caused a panic, and is dropped for a time
-	Zone       = "zone"       // a zone was transferred from a primary, could not be, or expired
-	Audit      = "audit"      // a change through the API: by a user, from an address
+	State       = "state"        // a health state changed
+	FailOpen    = "fail_open"    // a pool began or stopped to fail open
+	Mode        = "mode"         // a pool began or stopped to use its fallback, or to give no answer
+	Spill       = "spill"        // the clients of a lost region are spread over others
+	Ejection    = "ejection"     // max_ejection defers an ejection, or no longer does
+	Override    = "override"     // an override was set, removed, or expired
+	Config      = "config"       // a configuration was loaded or rejected
+	DNSSEC      = "dnssec"       // a key was made, or its life changed
+	Upgrade     = "upgrade"      // another process took over, or could not
+	Cluster     = "cluster"      // a vantage is lost or fresh, a message was rejected, nodes decide differently
+	RateLimit   = "rate_limit"   // rate limiting began or ended
+	Filtering   = "filter"       // a rule of the filter was added or removed at run time, or expired
+	Quarantine  = "quarantine"   // a packet caused a panic, and is dropped for a time
+	Zone        = "zone"         // a zone was transferred from a primary, could not be, or expired
+	ErrorReport = "error_report" // resolvers report errors with answers
+	Audit       = "audit"        // a change through the API: by a user, from an address
 )
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Quarantine, Zone, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Quarantine, Zone, ErrorReport, Audit}
 }
 
 // Severity says how urgent an event is.

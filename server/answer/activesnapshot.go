@@ -24,6 +24,8 @@ const (
 	optionEDE    = dns.EDNS0EDE // RFC 8914
 
 	optionZoneVersion = dns.EDNS0ZONEVERSION // RFC 9660
+
+	optionReportChannel = dns.EDNS0REPORTING // RFC 9567
 )
 
 const (
@@ -60,6 +62,8 @@ type activeSnapshot struct {
 
 	defaults *transfer.Defaults // of transfers
 
+	agent *agent // for errors of resolvers; nil: none
+
 	sample  *resolverSample // nil: no resolver is observed
 	records bool            // log or sample is not nil
 }
@@ -87,6 +91,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.rotation = rotating(snapshot.Config)
 	s.variety = newVariety(snapshot.Config, s.signed != nil)
 	s.log = newLogPolicy(s)
+	s.agent = newAgent(c, snapshot.Zones)
 	s.defaults = transfer.NewDefaults(snapshot.Zones, snapshot.Pools)
 	return s
 }

@@ -41,6 +41,7 @@ const (
 	filterTruncated   // answered with TC
 	queryLogFull      // not logged: the ring of the responder is full
 	observationsLost  // answers to observed resolvers that were not observed: the ring of the responder is full
+	reportsLost       // of resolvers: the ring of the responder is full
 	panics
 	TransfersRefused
 	TransfersSent
@@ -140,6 +141,7 @@ type Counters struct {
 	Unsent     uint64                              // of these: UDP answers without room in the send buffer
 	SlowPath   uint64                              // answers of the slow path
 	Unobserved uint64                              // answers to observed resolvers that the statistics have no room for
+	ReportLost uint64                              // reports of errors by resolvers that there was no room for
 	Unlogged   uint64                              // queries that the query log should have, and has no room for
 	Panics     uint64                              // queries answered SERVFAIL because of a panic
 
@@ -180,7 +182,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	n := Counters{
 		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets), ECSIgnored: event(subnetsIgnored), Prohibited: event(prohibited),
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
-		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
+		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), ReportLost: event(reportsLost), Panics: event(panics),
 		TransfersRefused: event(TransfersRefused), TransfersSent: event(TransfersSent), TransfersFailed: event(TransfersFailed),
 		UpdatesMade: event(UpdatesMade), UpdatesRefused: event(UpdatesRefused),
 		NotifiesAccepted: event(NotifiesAccepted), NotifiesRefused: event(NotifiesRefused),

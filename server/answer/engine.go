@@ -57,6 +57,7 @@ type Engine struct {
 
 	filters    filters
 	quarantine quarantine
+	reports    errorReports
 	numbers    atomic.Uint32 // of responders, so far
 
 	journals *transfer.Journals                 // of zones; nil: no zone has one

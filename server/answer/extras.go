@@ -12,6 +12,7 @@ type extras struct {
 	ede       uint16       // the extended error of an answer without data (RFC 8914); 0: none
 	versioned bool         // the version of zone (RFC 9660)
 	zone      zones.ZoneID // that answers for the name of the question
+	agent     *agent       // for errors of the resolver (RFC 9567); nil: none
 }
 
 // append appends the options that fit in room octets.
@@ -25,6 +26,9 @@ func (x *extras) append(out []byte, data *zones.Data, room int) []byte {
 		out = append(out, 0, optionZoneVersion, 0, zoneVersionSize, byte(labels), zoneVersionSerial)
 		out = binary.BigEndian.AppendUint32(out, data.Serial(x.zone))
 	}
+	if x.agent != nil && room-(len(out)-begin) >= len(x.agent.option) {
+		out = append(out, x.agent.option...)
+	}
 	return out
 }
 
@@ -35,8 +39,12 @@ const (
 )
 
 // found takes the lookup of the name of the question. The version of a zone is answered if the query asks for it, and
-// the zone itself answers: not for a name that is delegated or in no zone (RFC 9660 3.2).
-func (x *extras) found(q *query, match zones.Match) {
+// the zone itself answers: not for a name that is delegated or in no zone (RFC 9660 3.2). The agent for errors is in all
+// answers of our zones.
+func (x *extras) found(s *activeSnapshot, q *query, match zones.Match) {
+	if s.agent != nil && q.edns.present && match.Kind != zones.Refused && s.agent.concerns(q.name) {
+		x.agent = s.agent
+	}
 	if q.edns.zoneVersion {
 		x.versioned = match.Kind != zones.Refused && match.Kind != zones.Referral && match.Kind != zones.Unavailable
 		x.zone = match.Zone

@@ -53,8 +53,12 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 		return nil
 	}
 	if r.chain.n == 0 {
-		a.extra.found(q, match)
+		a.extra.found(s, q, match)
 		r.countZone(match)
+		if s.agent.isReport(match, q.qtype) && !r.takeReport(source) {
+			a.spills = true
+			return nil
+		}
 	}
 	if a.wildcard = 0; a.signs && s.expands(match) {
 		a.wildcard = match.Node

@@ -41,7 +41,7 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 		}
 		out = append(out, record...)
 	}
-	if len(out)-base > room { // RFC 2181 9: the client retries by TCP
+	if len(out)-base > room || msg.Truncated { // RFC 2181 9: the client retries by TCP
 		out, tc = out[:end], true
 		counts = [sections]int{additionalSection: lasts}
 	}

@@ -50,6 +50,7 @@ type Responder struct {
 	sampler *rand.PCG
 
 	observations *observationRing // nil: it has never observed a resolver
+	reports      *reportRing      // nil: it has never received reports
 
 	Port      uint16    // of the source of the current message; 0: not known
 	Over      Transport // of the current message, if it came by a stream; UDP: TCP
@@ -115,6 +116,9 @@ func (r *Responder) Acquire() {
 		}
 		if now.sample != nil && r.observations == nil && !r.silent {
 			r.observations = r.engine.observations.rings.add(new(observationRing))
+		}
+		if now.agent != nil && now.agent.node != 0 && r.reports == nil && !r.silent {
+			r.reports = r.engine.reports.rings.add(new(reportRing))
 		}
 	}
 	r.filter = r.engine.filters.current.Load()

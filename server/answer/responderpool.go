@@ -42,6 +42,9 @@ func (c *responderPool) remove(r *Responder) {
 			if r.ring != nil {
 				r.ring.closed.Store(true)
 			}
+			if r.reports != nil {
+				r.reports.closed.Store(true)
+			}
 			if r.observations != nil {
 				r.observations.closed.Store(true)
 			}

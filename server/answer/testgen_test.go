@@ -49,8 +49,9 @@ const (
 // a latency file.
 func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	var b strings.Builder
-	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v, udp_size_without_cookie: %d, cookies: {require: %v}, rotate: %v%s}\n",
-		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0, pick(m, 0, 0, 512, 700), m.IntN(4) == 0, m.IntN(2) == 0, m.sometimes(2, ", ecs_from: [9.0.0.0/8, 10.0.0.0/7, 12.0.0.0/9, \"2001:db8::/33\"]"))
+	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v, udp_size_without_cookie: %d, cookies: {require: %v}, rotate: %v%s%s}\n",
+		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0, pick(m, 0, 0, 512, 700), m.IntN(4) == 0, m.IntN(2) == 0, m.sometimes(2, ", ecs_from: [9.0.0.0/8, 10.0.0.0/7, 12.0.0.0/9, \"2001:db8::/33\"]"),
+		m.sometimes(2, pick(m, ", report_agent: agent.example.com", ", report_agent: agent.c.example.com", ", report_agent: agent.example.net")))
 	m.geo(&b)
 	fmt.Fprintf(&b, "latency: {file: %q, samples: 10}\n", m.roundTrips(t))
 	b.WriteString("checks:\n  c: {type: tcp, port: 1, slow_start: 1m}\nloads:\n")

@@ -1,0 +1,28 @@
+package control
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"meridian/control/event"
+)
+
+// errorReportInterval is the minimum time between two events about reports: resolvers may send many.
+const errorReportInterval = time.Minute
+
+// reportResolverErrorsLocked reports that resolvers have reported errors since the last event.
+func (c *Control) reportResolverErrorsLocked(now time.Time) {
+	all, _ := c.server.ErrorReports()
+	if len(all) == 0 || !all[len(all)-1].Last.After(c.errorsReported) || now.Sub(c.errorsReported) < errorReportInterval {
+		return
+	}
+	last := &all[len(all)-1]
+	c.errorsReported = now
+	code := strconv.Itoa(int(last.Code))
+	c.report(slog.LevelWarn, "resolver reports an error", []any{"name", last.Name, "type", last.Type, "zone", last.Zone, "code", code, "reason", last.Error, "client", last.Resolver}, event.Event{
+		Kind: event.ErrorReport, Severity: event.Warning, Subject: last.Name + " " + last.Type,
+		Message: fmt.Sprintf("a resolver reports error %s: %s", code, last.Error), Fields: map[string]string{"zone": last.Zone, "code": code, "client": last.Resolver},
+	})
+}
