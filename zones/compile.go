@@ -82,6 +82,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 	if len(c.errs) > 0 {
 		return nil, c.Report
 	}
+	c.s.spans, c.s.created = spansOf(c.s.nodes), NodeID(len(c.s.nodes))
 	return c.s, c.Report
 }
 

@@ -1,6 +1,10 @@
 package zones
 
 import (
+	"cmp"
+	"iter"
+	"slices"
+
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
@@ -30,13 +34,51 @@ type OwnedSet struct {
 	RRset
 }
 
-// Walk yields the nodes of a zone that have records, or a pool, or are delegations, in no particular order.
-func (s *Data) Walk(zone ZoneID) func(yield func(NodeID) bool) {
-	return func(yield func(NodeID) bool) {
-		for i := 1; i < len(s.nodes); i++ {
-			n := &s.nodes[i]
-			if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced|isAbove|isWhoami)) && !yield(NodeID(i)) {
+// span is nodes of a zone that follow one another.
+type span struct {
+	zone     ZoneID
+	from, to NodeID
+}
+
+// compareZone orders spans by zone.
+func (s span) compareZone(zone ZoneID) int { return cmp.Compare(s.zone, zone) }
+
+// spansOf divides nodes into spans, in the order of zones.
+func spansOf(nodes []node) (all []span) {
+	for i := 1; i < len(nodes); i++ {
+		if last := len(all) - 1; last >= 0 && all[last].zone == nodes[i].zone {
+			all[last].to++
+		} else {
+			all = append(all, span{nodes[i].zone, NodeID(i), NodeID(i) + 1})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b span) int { return a.compareZone(b.zone) })
+	return all
+}
+
+// spansWith yields spans with all nodes of a zone, so that a walk of one zone of thousands is not one of all. The last one is
+// the nodes that updates created, of every zone.
+func (s *Data) spansWith(zone ZoneID) iter.Seq[span] {
+	return func(yield func(span) bool) {
+		i, _ := slices.BinarySearchFunc(s.spans, zone, span.compareZone)
+		for ; i < len(s.spans) && s.spans[i].zone == zone; i++ {
+			if !yield(s.spans[i]) {
 				return
+			}
+		}
+		yield(span{zone, s.created, NodeID(len(s.nodes))})
+	}
+}
+
+// Walk yields the nodes of a zone that have records, or a pool, or are delegations, in no particular order.
+func (s *Data) Walk(zone ZoneID) iter.Seq[NodeID] {
+	return func(yield func(NodeID) bool) {
+		for in := range s.spansWith(zone) {
+			for id := in.from; id < in.to; id++ {
+				n := &s.nodes[id]
+				if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced|isAbove|isWhoami)) && !yield(id) {
+					return
+				}
 			}
 		}
 	}

@@ -49,6 +49,8 @@ type Data struct {
 	maxLabels  int          // of the deepest node, the root label not counted
 	names      []byte       // wire form, lower case
 	nodes      []node       // by NodeID; 0 means none
+	spans      []span       // of the nodes before created, by zone
+	created    NodeID       // the first node that an update creates
 	sets       []rrset
 	data       []byte
 	bindings   []Binding
