@@ -2,12 +2,15 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"meridian/counterpart"
 )
 
 // guides lists the pages with commands to run.
@@ -41,13 +44,50 @@ func TestGuides(t *testing.T) {
 					g.config = block[2]
 				case "console":
 					g.play(strings.Split(block[2], "\n"))
-				case "bash", "dns":
+				case "bash", "dns", "bind", "nsd", "knot": // TestGuidesOfOtherServers runs the last three
 				default:
-					t.Errorf("a block in %q; want yaml, console, bash or dns", block[1])
+					t.Errorf("a block in %q; want yaml, console, bash, dns, bind, nsd or knot", block[1])
 				}
 			}
 		})
 	}
+}
+
+// TestGuidesOfOtherServers has the programs of other name servers check the configurations that guides show for them.
+func TestGuidesOfOtherServers(t *testing.T) {
+	files, err := filepath.Glob(guides)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := map[string]int{}
+	for _, file := range files {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range guideBlock.FindAllStringSubmatch(string(page), -1) {
+			if check, known := confChecks[block[1]]; known {
+				conf := filepath.Join(t.TempDir(), block[1]+".conf")
+				if err := os.WriteFile(conf, []byte(strings.ReplaceAll(block[2], "SECRET", "c2VjcmV0LXNlY3JldC1zZWNyZXQ=")), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				counterpart.Output(t, check[0], strings.Fields(fmt.Sprintf(check[1], conf))...)
+				checked[block[1]]++
+			}
+		}
+	}
+	for server := range confChecks {
+		if checked[server] < 2 {
+			t.Errorf("%d configurations of %s, want that of a primary and that of a secondary", checked[server], server)
+		}
+	}
+}
+
+// confChecks holds the program that checks a configuration of each server, and its arguments.
+var confChecks = map[string][2]string{
+	"bind": {"named-checkconf", "%s"},
+	"nsd":  {"nsd-checkconf", "%s"},
+	"knot": {"knotc", "-c %s conf-check"},
 }
 
 // firstConfig returns the first configuration of a page, for commands above it.
