@@ -27,8 +27,11 @@ type ReadableByOthersError struct{ File string }
 
 func (e ReadableByOthersError) Error() string { return "other users can read it: chmod 600 " + e.File }
 
-// Hint returns hint, or nothing if err says itself what to do.
+// Hint returns hint; nothing if err says itself what to do; or how to let the server read the file, if it must not.
 func Hint(err error, hint string) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "let the group of the server read it: chgrp meridian and chmod 640"
+	}
 	if _, ok := errors.AsType[ReadableByOthersError](err); ok {
 		return ""
 	}

@@ -3,9 +3,11 @@ package errtext
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -53,6 +55,23 @@ func TestQuoteIsOneShortLine(t *testing.T) {
 	} {
 		if got := Quote(text); got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestHintOfAFileThatTheServerMustNotRead checks that the hint is about the permissions, not about the content.
+func TestHintOfAFileThatTheServerMustNotRead(t *testing.T) {
+	denied := CannotRead(&fs.PathError{Op: "open", Path: "a.key", Err: syscall.EACCES})
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{denied, "let the group of the server read it: chgrp meridian and chmod 640"},
+		{ReadableByOthersError{"a.key"}, ""},
+		{errors.New("it is empty"), "write something"},
+	} {
+		if got := Hint(c.err, "write something"); got != c.want {
+			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}
 }
