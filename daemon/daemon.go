@@ -127,11 +127,11 @@ func newInstance(l *Daemon) *instance {
 	server, journals := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited}), transfer.NewJournals(l.Logger)
 	updates := newUpdateQueue()
 	server.UseJournals(journals)
-	server.UseUpdates(updates.apply)
 	i := &instance{
 		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, updates: updates, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
+	server.UseUpdates(i.applyUpdate)
 	i.copies = i.newKeeper()
 	return i
 }

@@ -52,6 +52,16 @@ func (q *updateQueue) apply(u *answer.Update) answer.UpdateOutcome {
 	}
 }
 
+// applyUpdate has an update made, and waits until it is on disk. One whose key has no rule is only logged.
+func (l *instance) applyUpdate(u *answer.Update) answer.UpdateOutcome {
+	if u.Ruled {
+		return l.updates.apply(u)
+	}
+	refused := &transfer.Update{Rcode: dns.RcodeRefused, Reason: "the key has no rule in update of the zone"}
+	l.logUpdate(&updateJob{Update: u}, refused)
+	return outcomeOf(refused)
+}
+
 // next waits for updates, and returns those that wait by then; nil: ctx has ended.
 func (q *updateQueue) next(ctx context.Context) (batch []*updateJob) {
 	select {

@@ -147,3 +147,33 @@ func TestUpdatesByTCPAndUDPAreSigned(t *testing.T) {
 		t.Errorf("the name has %q", got)
 	}
 }
+
+// TestUpdateByAKeyWithoutARuleIsLogged sends an update with a known key that no rule of the zone has, over UDP and TCP, and
+// one without a signature, which is not logged.
+func TestUpdateByAKeyWithoutARuleIsLogged(t *testing.T) {
+	p := startPrimary(t, "}, names: {www: {pool: web}}", ixfrZone)
+	p.reload(t, strings.Replace(p.text, "zones: {", "zones: {other.example: {nameservers: {ns.example.net: []}, contact: a@example.net, update: [{key: xfr, names: ['*']}]}, ", 1))
+	server := p.listens(t)
+	for _, network := range []string{"udp", "tcp"} {
+		for _, signed := range []bool{true, false} {
+			msg := new(dns.Msg).SetUpdate("example.com.")
+			rr, _ := dns.NewRR("a.example.com. 60 IN TXT no")
+			msg.Insert([]dns.RR{rr})
+			if signed {
+				msg.SetTsig("xfr.", dns.HmacSHA256, 300, time.Now().Unix())
+			}
+			client := patient()
+			client.Net = network
+			if answer, _, err := client.Exchange(msg, server); err != nil || answer.Rcode != dns.RcodeRefused {
+				t.Errorf("%s, signed=%t: %v, %v", network, signed, err, answer)
+			}
+		}
+	}
+	const want = `msg="update refused" zone=example.com. key=xfr. client=127.0.0.1 rcode=REFUSED reason="the key has no rule in update of the zone"`
+	if got := strings.Count(p.log.all(), want); got != 2 {
+		t.Errorf("%d lines of the log, want 2:\n%s", got, p.log.all())
+	}
+	if got := strings.Count(p.log.all(), `msg="update refused"`); got != 2 {
+		t.Errorf("%d refused updates in the log, want 2: unsigned ones are only counted", got)
+	}
+}

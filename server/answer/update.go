@@ -16,6 +16,7 @@ type Update struct {
 	Zone   dnsname.Name
 	Packet []byte
 	Key    dnsname.Name
+	Ruled  bool // a rule of the zone has the key; false: the update is to be refused
 	Source netip.Addr
 
 	end  int
@@ -44,7 +45,7 @@ func (r *Responder) TakeUpdate() *Update {
 //	no zone has update                    NOTIMP
 //	not exactly one zone, of type SOA     FORMERR
 //	the name is not that of a zone        NOTAUTH
-//	no signature, or no rule has its key  REFUSED
+//	no signature                          REFUSED
 //	by HTTPS or QUIC                      REFUSED
 //	any other                             the update
 func (r *Responder) answerUpdate(msg *dns.Msg, sound bool, source netip.Addr) (ede uint16) {
@@ -62,28 +63,31 @@ func (r *Responder) answerUpdate(msg *dns.Msg, sound bool, source netip.Addr) (e
 		msg.Rcode = dns.RcodeNotAuth
 		return dns.ExtendedErrorCodeNotAuthoritative
 	}
-	key, allowed := r.updateKey(zone)
-	if over := r.facts.transport; !allowed || over != UDP && !r.Transfers || over == DoQ {
+	key, ruled := r.updateKey(zone)
+	if over := r.facts.transport; key == "" || over != UDP && !r.Transfers || over == DoQ {
 		msg.Rcode = dns.RcodeRefused
 		r.counts.add(uint32(UpdatesRefused))
 		return dns.ExtendedErrorCodeProhibited
 	}
 	r.update = &Update{
-		Zone: s.snapshot.Config.Zones[zone].Name, Packet: append([]byte(nil), q.packet...), Key: key, Source: source,
+		Zone: s.snapshot.Config.Zones[zone].Name, Packet: append([]byte(nil), q.packet...), Key: key, Ruled: ruled, Source: source,
 		end: q.end, edns: q.edns.present, size: s.udpSize, tsig: r.tsig, e: r.engine,
 	}
 	return 0
 }
 
-// updateKey returns the key of a signed update, and whether any rule of the zone has it.
-func (r *Responder) updateKey(zone zones.ZoneID) (key dnsname.Name, allowed bool) {
+// updateKey returns the key of a signed update, empty if it is not signed, and whether any rule of the zone has it.
+func (r *Responder) updateKey(zone zones.ZoneID) (key dnsname.Name, ruled bool) {
+	if r.tsig == nil || r.tsig.Key() == nil {
+		return "", false
+	}
 	rules := r.at.active.snapshot.Config.Zones[zone].Update
 	for i := range rules {
 		if r.signedBy(rules[i].Key) {
 			return rules[i].Key, true
 		}
 	}
-	return "", false
+	return dnsname.Name(r.tsig.Key().Name().String()), false
 }
 
 // Response appends the response to the update.
