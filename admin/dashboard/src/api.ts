@@ -69,7 +69,7 @@ export interface Answers {
 }
 export interface Zone {
   zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
-  ttl: number; serial: number; bound: { name: string; pool: string }[];
+  ttl: number; serial: number; bound: { name: string; pool: string; view?: string }[];
 }
 export interface Key {
   tag: number; algorithm: number; role: string; state: string; signs: string[]; ds?: string; file: string;

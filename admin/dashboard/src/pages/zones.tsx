@@ -17,7 +17,7 @@ export function Zones(_: Params) {
   useEffect(() => { void api.get<{ zones: api.Zone[] }>("/v1/zones").then(z => set(z.zones), e => setError(e)); }, [config]);
   if (!zones) return <Problem error={error} />;
   return <div class="stack">
-    <div class="row end"><Filter value={filter} set={setFilter} hint="name, pool" /></div>
+    <div class="row end"><Filter value={filter} set={setFilter} hint="name, pool, view" /></div>
     {zones.map(z => <Card key={z.zone} title={z.zone}>
       <Facts rows={[
         ["Serial", String(z.serial)],
@@ -25,8 +25,8 @@ export function Zones(_: Params) {
         ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
       {keys.filter(k => k.zone === z.zone).map(k => <Keys key={k.zone} z={k} />)}
-      <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool}`.includes(filter))} id={b => b.name} empty="No name is bound to a pool." columns={[
-        { head: "Name", cell: b => b.name },
+      <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool} ${b.view ?? ""}`.includes(filter))} id={b => `${b.name} ${b.view ?? ""}`} empty="No name is bound to a pool." columns={[
+        { head: "Name", cell: b => b.view ? `${b.name} (view ${b.view})` : b.name },
         { head: "Pool", cell: b => <a href={`#/pools?filter=${encodeURIComponent(b.pool)}`}>{b.pool}</a> },
         { head: "", class: "end", cell: b => <a class="button" href={`#/explain?name=${encodeURIComponent(b.name.replace("*", "any"))}`} aria-label={`Explain ${b.name}`}>Explain</a> },
       ]} />
