@@ -89,6 +89,8 @@ type Server struct {
 	ReportAgent    dnsname.Name // where resolvers report errors to (RFC 9567); empty: nowhere
 	ReportAgentPos Pos
 
+	ProxyFrom []netip.Prefix // sources of connections and packets with a header of the PROXY protocol; empty: none
+
 	RateLimit RateLimit
 	Filter    []FilterRule // the first one that matches a query applies
 

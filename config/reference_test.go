@@ -37,6 +37,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"server.tls.certificates": {"server: {tls: {certificates: [{?: 1}]}}"},
 		"server.encrypted":        {"server: {encrypted: {?: 1}}"},
 		"server.cookies":          {"server: {cookies: {?: 1}}"},
+		"server.proxy":            {"server: {proxy: {?: 1}}"},
 		"server.rate_limit":       {"server: {rate_limit: {?: 1}}"},
 		"server.xdp":              {"server: {xdp: {?: 1}}"},
 		"zones.journal":           {"zones: {a: {journal: {?: 1}}}"},

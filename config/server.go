@@ -37,6 +37,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "ecs_from", set: d.networkList(&s.ECSFrom, "write the networks of the resolvers, leave the key out for all, or write ecs: false")},
 			{name: "rotate", set: d.flag(&s.Rotate)},
 			{name: "tcp", set: d.tcp(&s.TCP)},
+			{name: "proxy", set: d.proxy(&s.ProxyFrom)},
 			{name: "tls", set: d.serverTLS(&s.TLS)},
 			{name: "encrypted", set: d.encrypted(&s.Encrypted)},
 			{name: "cookies", set: d.cookies(&s.Cookies)},
@@ -51,12 +52,26 @@ func (d *decoder) server(s *Server) setter {
 			d.warn(size, fmt.Sprintf("%d is more than udp_size, %d, which bounds all answers: it has no effect", s.UDPSizeWithoutCookie, s.UDPSize),
 				"write a smaller number, or 0 for off")
 		}
+		if proxy := yamldoc.Child(n, "proxy"); proxy != nil && len(s.ProxyFrom) > 0 && len(s.XDP.Interfaces) > 0 {
+			d.errorf(proxy, "PROXY headers are not read on the interfaces of server.xdp", "leave out proxy or xdp")
+		}
 		d.checkEncrypted(n, s)
 	}
 }
 
 // maxConnections is more than one process can hold open.
 const maxConnections = 1_000_000
+
+// proxy reads which sources send headers of the PROXY protocol.
+func (d *decoder) proxy(from *[]netip.Prefix) setter {
+	return func(n *yaml.Node) {
+		const hint = "write the networks of the load balancers in front of this server: from: [10.0.0.0/24]"
+		d.mapping(n, []field{{name: "from", set: d.networkList(from, hint)}})
+		if n.Kind == yaml.MappingNode {
+			d.required(n, "from", hint)
+		}
+	}
+}
 
 func (d *decoder) tcp(t *TCP) setter {
 	return func(n *yaml.Node) {

@@ -60,9 +60,10 @@ type Control struct {
 
 	changing sync.Mutex // held while an operator's change of overrides is checked and made; taken before mu
 
-	mu      sync.Mutex // held while overrides and pools change; guards the fields below
-	pending []pending
-	unsent  unsentLog
+	mu       sync.Mutex // held while overrides and pools change; guards the fields below
+	pending  []pending
+	unsent   unsentLog
+	badProxy unsentLog // of PROXY headers
 
 	errorsReported time.Time // the time of the last event about reports of resolvers
 

@@ -20,6 +20,7 @@ func (c *Control) Tick(now time.Time) {
 	at := c.currentView()
 	tree := at.Snapshot.Pools
 	c.reportUnsentLocked(now)
+	c.reportProxyErrorsLocked(now)
 	c.expireFiltersLocked(now)
 	c.reportQuarantineLocked(now)
 	c.reportResolverErrorsLocked(now)
@@ -51,6 +52,15 @@ const unsentLogInterval = time.Minute
 type unsentLog struct {
 	reported uint64
 	next     time.Time
+}
+
+// reportProxyErrorsLocked warns of PROXY headers that could not be used since the last warning.
+func (c *Control) reportProxyErrorsLocked(now time.Time) {
+	errors := c.server.Counters().Proxy
+	if n := c.badProxy.due(errors.Sum(), now); n > 0 {
+		c.log.Warn("packets and connections refused because of their PROXY header", "count", n, "missing", errors.Missing, "malformed", errors.Malformed,
+			"version_1", errors.Version1, "untrusted", errors.Untrusted, "hint", "sources in server.proxy.from must send headers of version 2, and others none")
+	}
 }
 
 // due returns the number of answers to report, given the total.

@@ -325,5 +325,5 @@ func (w *bypassWorker) control(l *listener) []byte {
 // postpone is udpWorker.postpone: a socket sends the answer.
 func (w *bypassWorker) postpone(packet []byte, draw uint64) bool {
 	l := w.bypass.listenerOf(w.packet.Destination)
-	return l != nil && l.udp[0].postponeFor(packet, draw, func() (netip.AddrPort, []byte) { return w.packet.Source, w.control(l) })
+	return l != nil && l.udp[0].postponeFor(w.responder, packet, draw, func() (netip.AddrPort, []byte) { return w.packet.Source, w.control(l) })
 }

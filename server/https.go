@@ -98,6 +98,7 @@ type httpsConn struct {
 	*net.TCPConn
 	listener   *httpsListener
 	port       uint16
+	proxied    bool        // its PROXY header is not read yet
 	handshaken atomic.Bool // the handshake is complete
 	once       sync.Once
 }
@@ -139,6 +140,8 @@ func (l *httpsListener) Accept() (net.Conn, error) {
 		remote := sourceOf(conn.RemoteAddr())
 		source := remote.Addr()
 		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port()}
+		c.proxied = l.server.IsProxy(source)
+		c.unidentified = c.proxied
 		c.abort = func() { _ = conn.Close() } // http.Server then calls Close
 		c.seen(l.server)
 		if l.conns.open(l.server, answer.DoH, l.Addr(), &c.openConn) {

@@ -18,23 +18,28 @@ const maxPostponed = 1024
 type postponed struct {
 	worker  *udpWorker
 	source  netip.AddrPort
-	control []byte // of the answer: our address
+	client  netip.AddrPort // the same, or that of the packet's PROXY header
+	control []byte         // of the answer: our address
 	packet  []byte
 	draw    uint64
 }
 
 // postpone takes the query that the worker is answering. It returns false if too many wait already.
 func (w *udpWorker) postpone(packet []byte, draw uint64) bool {
-	return w.postponeFor(packet, draw, w.returnPath)
+	return w.postponeFor(w.responder, packet, draw, w.returnPath)
 }
 
 // postponeFor is postpone for a query whose answer takes this way.
-func (w *udpWorker) postponeFor(packet []byte, draw uint64, returnPath func() (netip.AddrPort, []byte)) bool {
+func (w *udpWorker) postponeFor(r *answer.Responder, packet []byte, draw uint64, returnPath func() (netip.AddrPort, []byte)) bool {
 	if len(w.server.postponed) == cap(w.server.postponed) { // saves the copies
 		return false
 	}
 	source, control := returnPath()
-	p := &postponed{worker: w, source: source, control: bytes.Clone(control), packet: bytes.Clone(packet), draw: draw}
+	client := r.ProxiedClient()
+	if !client.IsValid() {
+		client = source
+	}
+	p := &postponed{worker: w, source: source, client: client, control: bytes.Clone(control), packet: bytes.Clone(packet), draw: draw}
 	w.waiting.Add(1)
 	select {
 	case w.server.postponed <- p:
@@ -50,9 +55,9 @@ func (s *Server) answerPostponed() {
 	var out []byte
 	for p := range s.postponed {
 		r := s.Borrow()
-		r.Port = p.source.Port()
+		r.Port = p.client.Port()
 		r.Acquire()
-		source := p.source.Addr().WithZone("").Unmap()
+		source := p.client.Addr().WithZone("").Unmap()
 		out = r.AnswerPostponed(out[:0], p.packet, source, p.draw)
 		id, hot := s.hot.identify(r, out)
 		update := r.TakeUpdate()

@@ -45,6 +45,7 @@ type stream struct {
 	tcp       *net.TCPConn
 	conn      net.Conn // tcp, or TLS over it
 	port      uint16
+	proxied   bool                   // it begins with a PROXY header
 	in        []byte                 // received and not answered yet; in small, or in a larger buffer
 	small     []byte                 // streamIn bytes of room
 	idle      time.Time              // when the read deadline was set
@@ -185,6 +186,9 @@ func (c *stream) limitQuery() {
 // startDraining ends the connection once the received queries are answered, at the end at the latest, or passes it to another
 // process before it is read again.
 func (c *stream) startDraining(e ending) {
+	if c.proxied {
+		e.pass = nil // the client is known in this process only
+	}
 	c.ending.Store(&e)
 	c.resetDrainDeadlines()
 }

@@ -172,7 +172,12 @@ func (f *acceptFailures) end(s *Server, over answer.Transport, at net.Addr) {
 }
 
 // accept serves a new connection.
-func (t *tcpListener) accept(conn *net.TCPConn) { t.serve(newStream(t.server, conn)) }
+func (t *tcpListener) accept(conn *net.TCPConn) {
+	c := newStream(t.server, conn)
+	c.proxied = t.server.IsProxy(c.source)
+	c.unidentified = c.proxied
+	t.serve(c)
+}
 
 // limitsOf returns the limits of the connections of a transport.
 func (s *Server) limitsOf(t answer.Transport) config.TCP {
@@ -193,7 +198,7 @@ func (t *tcpListener) serve(c *stream) {
 		return
 	}
 	t.streams.Go(func() {
-		if t.tls == nil || c.handshake() {
+		if t.beginProxied(c) && (t.tls == nil || c.handshake()) {
 			c.run()
 		}
 		if c.waits {
@@ -213,13 +218,18 @@ func (t *tcpConns) open(s *Server, transport answer.Transport, at net.Addr, c *o
 	if !ok {
 		return false
 	}
+	s.evict(transport, at, evicted)
+	s.CountConnection(transport, answer.Accepted)
+	return true
+}
+
+// evict closes connections at a limit.
+func (s *Server) evict(transport answer.Transport, at net.Addr, evicted []eviction) {
 	for _, e := range evicted {
 		s.CountConnection(transport, answer.Evicted)
 		e.conn.abort()
 		s.logEviction(transport, at, e)
 	}
-	s.CountConnection(transport, answer.Accepted)
-	return true
 }
 
 // logEviction logs the first connection that a limit closes, then the 2nd, 4th, 8th and so on.

@@ -37,6 +37,8 @@ func (l connLimit) String() string { return [limitCount]string{"max", "per_clien
 type openConn struct {
 	source netip.Addr
 	client netip.Addr // the client for the limit per client, see clientNetwork
+
+	unidentified bool // the client is not known yet: see tcpConns.identify. The lock of tcpConns guards it
 	// active is the time of the last whole query, or of the accept, in nanoseconds since the
 	// server was created.
 	active          atomic.Int64
@@ -65,21 +67,29 @@ func (t *tcpConns) add(c *openConn, limits config.TCP) (evicted []eviction, ok b
 	if t.closing {
 		return nil, false
 	}
+	if !c.unidentified {
+		evicted = t.addClientLocked(c, limits)
+	}
+	for len(t.all) >= limits.Max {
+		evicted = append(evicted, t.evictLocked(&t.all, limitMax))
+	}
+	t.all.add(c, &c.inAll)
+	return evicted, true
+}
+
+// addClientLocked adds c to the connections of its client, and removes others of them to stay within the limit.
+func (t *tcpConns) addClientLocked(c *openConn, limits config.TCP) (evicted []eviction) {
 	own := t.byClient[c.client]
 	for own != nil && len(*own) >= limits.PerClient {
 		evicted = append(evicted, t.evictLocked(own, limitPerClient))
 		own = t.byClient[c.client]
 	}
-	for len(t.all) >= limits.Max {
-		evicted = append(evicted, t.evictLocked(&t.all, limitMax))
-	}
-	if own = t.byClient[c.client]; own == nil {
+	if own == nil {
 		own = new(idleQueue)
 		t.byClient[c.client] = own
 	}
-	t.all.add(c, &c.inAll)
 	own.add(c, &c.inClient)
-	return evicted, true
+	return evicted
 }
 
 // evictLocked removes the longest-idle connection of q.
@@ -101,6 +111,9 @@ func (t *tcpConns) remove(c *openConn) {
 
 func (t *tcpConns) removeLocked(c *openConn) {
 	t.all.remove(&c.inAll)
+	if c.unidentified {
+		return
+	}
 	own := t.byClient[c.client]
 	if own.remove(&c.inClient); len(*own) == 0 {
 		delete(t.byClient, c.client)

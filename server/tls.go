@@ -16,7 +16,11 @@ const closeNotifyTime = 100 * time.Millisecond
 
 // encrypt makes c a connection of TLS.
 func (c *stream) encrypt(transport answer.Transport, config *tls.Config) {
-	c.transport, c.conn = transport, tls.Server(c.tcp, config)
+	var conn net.Conn = c.tcp
+	if c.proxied {
+		conn = proxiedConn{c.tcp, c}
+	}
+	c.transport, c.conn = transport, tls.Server(conn, config)
 }
 
 // handshake completes the handshake of a connection of TLS.

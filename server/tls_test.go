@@ -25,10 +25,10 @@ import (
 	"meridian/snapshot"
 )
 
-// encryptedWorld returns a snapshot with certificates for dns.example and other.example, and the pool of both.
-func encryptedWorld(t *testing.T) (*snapshot.Snapshot, *x509.CertPool) {
+// encryptedWorld returns a snapshot, after edits of its configuration, with certificates for dns.example and other.example, and the pool of both.
+func encryptedWorld(t *testing.T, edits ...string) (*snapshot.Snapshot, *x509.CertPool) {
 	t.Helper()
-	s, roots := answertest.World(t), x509.NewCertPool()
+	s, roots := answertest.World(t, edits...), x509.NewCertPool()
 	var pairs []certs.Pair
 	for _, name := range []string{"dns.example", "other.example"} {
 		cert, key := certstest.Write(t, t.TempDir(), time.Now(), name)

@@ -33,6 +33,7 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("truncated_total", float64(m.Truncated))
 	for reason, n := range map[string]uint64{
 		"not_query": m.NotQuery, "too_long": m.TooLong, "port_zero": m.NoReturn, "send_error": m.SendFailed, "send_buffer_full": m.Unsent, "rate_limit": m.RateDropped,
+		"proxy_missing": m.Proxy.Missing, "proxy_malformed": m.Proxy.Malformed, "proxy_version_1": m.Proxy.Version1, "proxy_untrusted": m.Proxy.Untrusted,
 		"filter": m.FilterDropped, "quarantine": m.Quarantined,
 	} {
 		c.value("dropped_total", float64(n), reason)

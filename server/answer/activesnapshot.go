@@ -46,6 +46,7 @@ type activeSnapshot struct {
 	cookies   *limit.Cookies // never nil
 	rates     *limit.Rates   // nil: there is no limit
 	exempt    *bart.Lite     // clients without a limit
+	proxies   *bart.Lite     // sources whose packets have a PROXY header; nil: there are none
 	nsid      []byte         // the NSID option of answers; empty: none
 	usesTime  bool           // some pool's decision depends on the time
 	readsECS  bool           // some name, or the server as a whole, uses client subnets
@@ -78,7 +79,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	if c.UDPSizeWithoutCookie > 0 {
 		s.unproved = min(s.udpSize, uint16(c.UDPSizeWithoutCookie))
 	}
-	s.exempt = networksOf(c.RateLimit.Exempt)
+	s.exempt, s.proxies = networksOf(c.RateLimit.Exempt), networksOf(c.ProxyFrom)
 	s.readsECS, s.ecsFrom = snapshot.Zones.UsesECS(), networksOf(c.ECSFrom)
 	s.restricts = snapshot.Zones.Restricts()
 	s.updates = slices.ContainsFunc(snapshot.Config.Zones, func(z config.Zone) bool { return len(z.Update) > 0 })

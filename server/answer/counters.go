@@ -41,7 +41,11 @@ const (
 	filterTruncated   // answered with TC
 	queryLogFull      // not logged: the ring of the responder is full
 	observationsLost  // answers to observed resolvers that were not observed: the ring of the responder is full
-	reportsLost       // of resolvers: the ring of the responder is full
+	ProxyMissing      // no PROXY header from a source that must send one: dropped, or the connection is closed
+	ProxyMalformed
+	ProxyVersion1
+	ProxyUntrusted // a PROXY header from another source: dropped
+	reportsLost    // of resolvers: the ring of the responder is full
 	panics
 	TransfersRefused
 	TransfersSent
@@ -165,6 +169,8 @@ type Counters struct {
 	RateBadCookie uint64 // those that were BADCOOKIE
 	RateDryRun    uint64 // those that were sent, because it is a dry run
 
+	Proxy ProxyErrors // of Dropped; connections are counted too
+
 	Quarantined     uint64 // packets dropped because the same one caused a panic
 	FilterDropped   uint64 // queries dropped by a rule of the filter
 	FilterRefused   uint64 // those answered with REFUSED
@@ -172,6 +178,17 @@ type Counters struct {
 
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
+
+// ProxyErrors holds the counts of packets and connections whose PROXY header cannot be used.
+type ProxyErrors struct {
+	Missing   uint64 // from a source that must send one
+	Malformed uint64
+	Version1  uint64 // a header of version 1
+	Untrusted uint64 // a header from a source that must not send one
+}
+
+// Sum returns the number of all.
+func (p *ProxyErrors) Sum() uint64 { return p.Missing + p.Malformed + p.Version1 + p.Untrusted }
 
 // rawCounts are the sums of the counters of responders.
 type rawCounts [responderCount]uint64
@@ -194,7 +211,8 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
 	n.Quarantined = event(quarantineDropped)
 	n.FilterDropped, n.FilterRefused, n.FilterTruncated = event(filterDropped), event(filterRefused), event(filterTruncated)
-	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped + n.Quarantined
+	n.Proxy = ProxyErrors{event(ProxyMissing), event(ProxyMalformed), event(ProxyVersion1), event(ProxyUntrusted)}
+	n.Dropped = n.Proxy.Sum() + n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped + n.Quarantined
 	for i, count := range r[eventCount:] {
 		n.addCell(i, count)
 	}

@@ -52,8 +52,9 @@ type Responder struct {
 	observations *observationRing // nil: it has never observed a resolver
 	reports      *reportRing      // nil: it has never received reports
 
-	Port      uint16    // of the source of the current message; 0: not known
-	Over      Transport // of the current message, if it came by a stream; UDP: TCP
+	Port      uint16         // of the source of the current message; 0: not known
+	proxied   netip.AddrPort // the client in the PROXY header of the current message; see ProxiedClient
+	Over      Transport      // of the current message, if it came by a stream; UDP: TCP
 	took      [TransportCount]durations
 	batches   uint32    // begun
 	timedFrom time.Time // when the current batch began; zero: it is not timed
@@ -178,6 +179,11 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 	r.facts = facts{transport: UDP}
 	if stream {
 		r.facts.transport = max(TCP, r.Over)
+	} else if r.at.active.proxies != nil && r.postponed == nil {
+		var ok bool
+		if packet, source, ok = r.unwrap(packet, source); !ok {
+			return out
+		}
 	}
 	if source.Is6() {
 		r.facts.family = fromIPv6

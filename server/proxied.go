@@ -1,0 +1,84 @@
+package server
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"meridian/config"
+	"meridian/server/answer"
+	"meridian/server/proxy"
+)
+
+// A connection from a source in server.proxy.from begins with a PROXY header, before TLS. Until it is read the client of the
+// connection is not known; only the limit on all connections applies.
+
+// readProxyHeader reads the PROXY header of a connection, and returns its client; the source, if the proxy itself is the
+// client. It returns false if the header cannot be used, or if a limit has closed the connection.
+func (s *Server) readProxyHeader(from io.Reader, conns *tcpConns, transport answer.Transport, at net.Addr, c *openConn, source netip.AddrPort) (client netip.AddrPort, ok bool) {
+	client, err := proxy.Read(from)
+	if err != nil {
+		s.Count(answer.ProxyError(err), 1)
+		return client, false
+	}
+	if !client.IsValid() {
+		client = source
+	}
+	evicted, ok := conns.identify(c, client.Addr(), s.limitsOf(transport))
+	s.evict(transport, at, evicted)
+	return client, ok
+}
+
+// identify sets the client of a connection that was added without one, and closes others to stay within its limit. It
+// returns false if the connection is closed, or none is accepted any more.
+func (t *tcpConns) identify(c *openConn, source netip.Addr, limits config.TCP) (evicted []eviction, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closing || c.inAll.conn == nil {
+		return nil, false
+	}
+	c.source, c.client, c.unidentified = source, clientNetwork(source), false
+	return t.addClientLocked(c, limits), true
+}
+
+// beginProxied reads the PROXY header of a connection, if it must have one.
+func (t *tcpListener) beginProxied(c *stream) bool {
+	if !c.proxied {
+		return true
+	}
+	limit := min(t.server.Settings().Encrypted.Query, t.server.limitsOf(c.transport).Idle)
+	_ = c.tcp.SetReadDeadline(time.Now().Add(limit)) // fails only if closed, as Read will
+	c.resetDrainDeadlines()
+	client, ok := t.server.readProxyHeader(c.tcp, t.conns, c.transport, t.listener.Addr(), &c.openConn, netip.AddrPortFrom(c.source, c.port))
+	c.port = client.Port()
+	return ok
+}
+
+// proxiedConn is a TCP connection with the client of its PROXY header as the remote address.
+type proxiedConn struct {
+	*net.TCPConn
+	stream *stream
+}
+
+// RemoteAddr returns the address of the client.
+func (p proxiedConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.stream.source, p.stream.port))
+}
+
+// Read reads from the connection, after its PROXY header if it must have one.
+func (c *httpsConn) Read(p []byte) (int, error) {
+	if c.proxied {
+		client, ok := c.listener.server.readProxyHeader(c.TCPConn, c.listener.conns, answer.DoH, c.listener.Addr(), &c.openConn, netip.AddrPortFrom(c.source, c.port))
+		if !ok {
+			return 0, net.ErrClosed
+		}
+		c.proxied, c.port = false, client.Port()
+	}
+	return c.TCPConn.Read(p)
+}
+
+// RemoteAddr returns the address of the client.
+func (c *httpsConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.source, c.port))
+}
