@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -18,6 +19,9 @@ import (
 // client. It returns false if the header cannot be used, or if a limit has closed the connection.
 func (s *Server) readProxyHeader(from io.Reader, conns *tcpConns, transport answer.Transport, at net.Addr, c *openConn, source netip.AddrPort) (client netip.AddrPort, ok bool) {
 	client, err := proxy.Read(from)
+	if errors.Is(err, net.ErrClosed) { // at a limit
+		return client, false
+	}
 	if err != nil {
 		s.Count(answer.ProxyError(err), 1)
 		return client, false

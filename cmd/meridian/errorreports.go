@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"meridian/control"
 )
@@ -11,6 +12,7 @@ import (
 func printErrorReports(w io.Writer, s *control.Status) {
 	for i := len(s.ErrorReports) - 1; i >= 0; i-- {
 		r := &s.ErrorReports[i]
-		fmt.Fprintf(w, "error report: %s %s: %d %s, %s, the last from %s %s ago\n", r.Name, r.Type, r.Code, r.Error, times(r.Reports), r.Resolver, age(r.Last, s.At))
+		code := strings.TrimSpace(fmt.Sprintf("code %d %s", r.Code, r.Error))
+		fmt.Fprintf(w, "error report: %s %s: %s, %s, the last from %s %s ago\n", r.Name, r.Type, code, times(r.Reports), r.Resolver, age(r.Last, s.At))
 	}
 }

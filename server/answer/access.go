@@ -10,7 +10,7 @@ import (
 
 // prohibits reports whether the zone of a match does not answer a client.
 func (s *activeSnapshot) prohibits(match zones.Match, client netip.Addr) bool {
-	return match.Kind != zones.Refused && !s.zones.Admits(match.Zone, client)
+	return s.restricts && match.Kind != zones.Refused && !s.zones.Admits(match.Zone, client)
 }
 
 // fastRefused refuses a name that no zone of ours contains, or that is in a zone that does not answer the client. A chain

@@ -95,13 +95,9 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 		q.refused(true)
 		return nil, false
 	}
-	if q.responder != nil && !q.found {
-		q.extra.found(q.serving, &q.responder.query, match)
-		q.responder.countZone(match)
-		if q.serving.agent.isReport(match, q.qtype) && !q.responder.takeReport(q.source) {
-			q.found, q.msg.Truncated = true, true
-			return nil, false
-		}
+	if q.responder != nil && !q.found && !q.responder.takeFirst(&q.extra, match, q.source) {
+		q.found, q.msg.Truncated = true, true
+		return nil, false
 	}
 	if !q.found {
 		q.noteCopy(match)

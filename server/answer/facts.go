@@ -21,17 +21,6 @@ type facts struct {
 	last      pools.MemberID // the last of Scratch.Given: of nested pools the outermost member
 }
 
-// countZone counts a query for a name in the zone of match.
-func (r *Responder) countZone(match zones.Match) {
-	if match.Kind == zones.Refused {
-		return
-	}
-	r.facts.zone, r.facts.located = match.Zone, true
-	if r.postponed == nil {
-		r.at.answers.add(uint32(match.Zone))
-	}
-}
-
 // countDecision counts the decision that the scratch holds. Of several decisions for one query, the first is logged.
 func (r *Responder) countDecision(pool pools.ID, mode pools.Mode) {
 	counts, at := r.at.active.answers, r.at.answers

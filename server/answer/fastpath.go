@@ -48,17 +48,13 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
 	q, s := &r.query, r.at.active
 	match := s.zones.Lookup(name, q.qtype)
-	if s.restricts && s.prohibits(match, source) {
+	if s.prohibits(match, source) {
 		r.fastRefused(a, true)
 		return nil
 	}
-	if r.chain.n == 0 {
-		a.extra.found(s, q, match)
-		r.countZone(match)
-		if s.agent.isReport(match, q.qtype) && !r.takeReport(source) {
-			a.spills = true
-			return nil
-		}
+	if r.chain.n == 0 && !r.takeFirst(&a.extra, match, source) {
+		a.spills = true
+		return nil
 	}
 	if a.wildcard = 0; a.signs && s.expands(match) {
 		a.wildcard = match.Node
@@ -79,6 +75,25 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 		return r.fastData(a, match, source)
 	}
 	return nil
+}
+
+// takeFirst counts the query for the zone of the lookup of its name, and takes what further options of the answer need of
+// it. It returns false if the query must come again over TCP.
+func (r *Responder) takeFirst(extra *extras, match zones.Match, source netip.Addr) bool {
+	if match.Kind != zones.Refused {
+		r.facts.zone, r.facts.located = match.Zone, true
+		if r.postponed == nil {
+			r.at.answers.add(uint32(match.Zone))
+		}
+	}
+	return r.at.active.agent == nil && !r.query.edns.zoneVersion || r.takeExtras(extra, match, source)
+}
+
+// takeExtras is takeFirst for an answer that may have further options.
+func (r *Responder) takeExtras(extra *extras, match zones.Match, source netip.Addr) bool {
+	s := r.at.active
+	extra.found(s, &r.query, match)
+	return !s.agent.isReport(match, r.query.qtype) || r.takeReport(source)
 }
 
 // fastData answers from a node and returns the target if it is an alias.

@@ -112,14 +112,8 @@ func (r *Responder) Acquire() {
 		if r.sketch == nil && now.rates != nil {
 			r.sketch = limit.NewSketch()
 		}
-		if now.log != nil && r.ring == nil && !r.silent {
-			r.ring = r.engine.logRings.rings.add(newLogRing())
-		}
-		if now.sample != nil && r.observations == nil && !r.silent {
-			r.observations = r.engine.observations.rings.add(new(observationRing))
-		}
-		if now.agent != nil && now.agent.node != 0 && r.reports == nil && !r.silent {
-			r.reports = r.engine.reports.rings.add(new(reportRing))
+		if !r.silent {
+			r.addRings(now)
 		}
 	}
 	r.filter = r.engine.filters.current.Load()
@@ -129,6 +123,19 @@ func (r *Responder) Acquire() {
 	}
 	r.signatures.signer = r.at.active.signer
 	r.signatures.request.Now, r.signatures.request.Make = r.now, r.Postpone == nil
+}
+
+// addRings makes the rings that the responder needs for a snapshot and does not have.
+func (r *Responder) addRings(now *activeSnapshot) {
+	if now.log != nil && r.ring == nil {
+		r.ring = r.engine.logRings.rings.add(newLogRing())
+	}
+	if now.sample != nil && r.observations == nil {
+		r.observations = r.engine.observations.rings.add(new(observationRing))
+	}
+	if now.agent != nil && now.agent.node != 0 && r.reports == nil {
+		r.reports = r.engine.reports.rings.add(new(reportRing))
+	}
 }
 
 // pin returns what a responder needs of a snapshot.
@@ -196,6 +203,11 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 	if r.quarantined != nil && r.isQuarantined(packet) {
 		return out
 	}
+	return r.answerQuery(out, packet, source, stream)
+}
+
+// answerQuery answers a message that is a query by its header, pads the answer and records it.
+func (r *Responder) answerQuery(out, packet []byte, source netip.Addr, stream bool) []byte {
 	begin := len(out)
 	out = r.answerMessage(out, packet, source, stream)
 	if r.query.edns.padded && r.facts.transport.Encrypted() && len(out) > begin {
