@@ -47,7 +47,7 @@ func (m generator) query() []byte {
 
 // name generates existing names, or similar ones, more often than random labels.
 func (m generator) name() string {
-	known := []string{"a", "b", "c", "x.w", "y.v", "cut", "n.cut", "ns1", "tree", "x.over", "agent", "_er.1.x.7._er.agent", "1.x.7._er.agent", "q.p0", "a.p2", "x.p1", "y.b.p3"}
+	known := []string{"a", "b", "c", "x.w", "y.v", "cut", "n.cut", "ns1", "tree", "x.over", "q.p0", "a.p2", "x.p1", "y.b.p3"}
 	for i := range poolCount {
 		known = append(known, fmt.Sprintf("p%d", i))
 	}
@@ -60,6 +60,9 @@ func (m generator) name() string {
 	name := []byte(b.String())
 	if m.IntN(3) > 0 {
 		name = []byte(pick(m, known...) + ".example.com.")
+	}
+	if m.IntN(40) == 0 {
+		name = []byte(pick(m, "", "_er.", "1.x.7._er.", "_er.1.x.7._er.") + "agent.example.com.")
 	}
 	for i := range name {
 		if m.IntN(3) == 0 {
