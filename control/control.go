@@ -65,7 +65,8 @@ type Control struct {
 	unsent   unsentLog
 	badProxy unsentLog // of PROXY headers
 
-	errorsReported time.Time // the time of the last event about reports of resolvers
+	errorsReported   time.Time // the time of the last report of a resolver that an event is about
+	errorsReportedAt time.Time // when that event was made
 
 	quarantineReported uint64 // the number of the last packet in quarantine that was reported
 

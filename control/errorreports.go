@@ -15,11 +15,14 @@ const errorReportInterval = time.Minute
 // reportResolverErrorsLocked reports that resolvers have reported errors since the last event.
 func (c *Control) reportResolverErrorsLocked(now time.Time) {
 	all, _ := c.server.ErrorReports()
-	if len(all) == 0 || !all[len(all)-1].Last.After(c.errorsReported) || now.Sub(c.errorsReported) < errorReportInterval {
+	if len(all) == 0 || now.Sub(c.errorsReportedAt) < errorReportInterval {
 		return
 	}
 	last := &all[len(all)-1]
-	c.errorsReported = now
+	if !last.Last.After(c.errorsReported) {
+		return
+	}
+	c.errorsReported, c.errorsReportedAt = last.Last, now
 	code := strconv.Itoa(int(last.Code))
 	c.report(slog.LevelWarn, "resolver reports an error", []any{"name", last.Name, "type", last.Type, "zone", last.Zone, "code", code, "reason", last.Error, "client", last.Resolver}, event.Event{
 		Kind: event.ErrorReport, Severity: event.Warning, Subject: last.Name + " " + last.Type,

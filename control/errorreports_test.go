@@ -32,6 +32,11 @@ func TestErrorReportsAreEvents(t *testing.T) {
 	if len(all) != 2 {
 		t.Errorf("%+v", all)
 	}
+	for _, after := range []time.Duration{time.Minute + time.Second, 3 * time.Minute} {
+		if c.reportResolverErrorsLocked(began.Add(after)); len(c.Events().Save()) != 2 {
+			t.Errorf("after %v: %+v", after, c.Events().Save())
+		}
+	}
 	events := c.Events().Save()
 	if e := events[0]; e.Kind != "error_report" || e.Subject != "www.example.com. A" || e.Message != "a resolver reports error 6: DNSSEC Bogus" || e.Fields["zone"] != "example.com." || e.Fields["client"] != "192.0.2.9" {
 		t.Errorf("%+v", e)
