@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +36,32 @@ func (c *Control) RecordZone(e secondary.Event) {
 	}
 	c.report(level, e.Message, attributes,
 		event.Event{Kind: event.Zone, Severity: event.Severity(e.Severity), Subject: string(e.Zone), Message: e.Message, Fields: e.Fields})
+	c.markDirty()
+}
+
+// ZoneUpdates are dynamic updates of a zone by one key within a second.
+type ZoneUpdates struct {
+	Zone, Key      dnsname.Name
+	Clients        []netip.Addr // the first ones
+	Updates        int
+	From, To       uint32   // serials
+	Added, Deleted int      // records
+	Records        []string // the first ones, such as "+www.example.com A"
+}
+
+// RecordUpdates records dynamic updates as one event. Each has a line in the log already.
+func (c *Control) RecordUpdates(u *ZoneUpdates) {
+	clients := make([]string, len(u.Clients))
+	for i, a := range u.Clients {
+		clients[i] = a.String()
+	}
+	key := strings.TrimSuffix(string(u.Key), ".")
+	fields := map[string]string{
+		"key": key, "client": strings.Join(clients, ", "), "updates": strconv.Itoa(u.Updates), "from": strconv.FormatUint(uint64(u.From), 10),
+		"serial": strconv.FormatUint(uint64(u.To), 10), "added": strconv.Itoa(u.Added), "deleted": strconv.Itoa(u.Deleted), "records": strings.Join(u.Records, ", "),
+	}
+	message := fmt.Sprintf("updated by key %s from %s: serial %d, %d records added, %d deleted", key, fields["client"], u.To, u.Added, u.Deleted)
+	c.events.Add(event.Event{Kind: event.Zone, Severity: event.Info, Subject: string(u.Zone), Message: message, Fields: fields})
 	c.markDirty()
 }
 

@@ -117,6 +117,8 @@ type instance struct {
 	processors sharedSetting // raiseGOMAXPROCS
 	collecting sharedSetting // relaxGC
 
+	updateEvents updateEvents
+
 	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
 	current  *generation  // nil: none serves yet
 	measured *geo.Latency // used by the pools; nil: none

@@ -39,9 +39,11 @@ func (l *instance) tick(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			l.recordUpdates(true)
 			return
 		case now := <-second.C:
 			l.control.Tick(now)
+			l.recordUpdates(false)
 			counters := l.server.Counters()
 			l.watchLimiting(&limiting, now, &counters, l.server.LimitedNetwork)
 		}

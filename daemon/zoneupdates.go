@@ -170,6 +170,7 @@ func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*upda
 	}
 	for k, i := range changed {
 		l.logUpdate(batch[i], &transfer.Update{Change: changes[k]})
+		l.updateEvents.add(zone, batch[i].Key, batch[i].Source, changes[k])
 	}
 	return next
 }

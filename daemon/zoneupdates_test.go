@@ -2,15 +2,20 @@ package daemon
 
 import (
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"meridian/control/event"
 	"meridian/counterpart"
+	"meridian/dnsname"
+	"meridian/transfer/journal"
 )
 
 const updateRules = `}, names: {www: {pool: web}}, update: [{key: xfr, names: ["_acme-challenge", "_acme-challenge.*", a, b, "d.*", www], types: [TXT, A, CNAME]}]`
@@ -176,4 +181,56 @@ func TestUpdateByAKeyWithoutARuleIsLogged(t *testing.T) {
 	if got := strings.Count(p.log.all(), `msg="update refused"`); got != 2 {
 		t.Errorf("%d refused updates in the log, want 2: unsigned ones are only counted", got)
 	}
+}
+
+// TestUpdatesOfASecondAreOneEvent makes many updates at once, which are few events with all of their records.
+func TestUpdatesOfASecondAreOneEvent(t *testing.T) {
+	var e updateEvents
+	change := func(from uint32, name string) *journal.Change {
+		owner := dnsname.Name(name + ".example.com.").Wire()
+		soa := journal.NewRecord(dnsname.Name("example.com.").Wire(), dns.TypeSOA, 60, make([]byte, 22))
+		return &journal.Change{OldSOA: soa.WithSerial(from), NewSOA: soa.WithSerial(from + 1), Added: []journal.Record{journal.NewRecord(owner, dns.TypeA, 60, []byte{192, 0, 2, 1})}}
+	}
+	client := netip.MustParseAddr("192.0.2.9")
+	for i := range uint32(500) {
+		e.add("example.com.", "xfr.", client, change(i, "a"))
+	}
+	e.add("example.com.", "other.", client, change(500, "b"))
+	for i := range 20 {
+		e.add(dnsname.Name(fmt.Sprintf("%d.example.", i)), "xfr.", client, change(1, "c"))
+	}
+	taken := e.take(false)
+	if len(taken) != maxUpdateEvents {
+		t.Fatalf("%d events, want %d", len(taken), maxUpdateEvents)
+	}
+	first := *taken[0]
+	if first.Updates != 500 || first.Added != 500 || first.Deleted != 0 || first.From != 0 || first.To != 500 || len(first.Records) != maxUpdateRecords || first.Records[0] != "+a.example.com A" || len(first.Clients) != 1 {
+		t.Errorf("the first event: %+v", first)
+	}
+	if n := len(e.take(true)); n != 22-maxUpdateEvents || len(e.take(true)) != 0 {
+		t.Errorf("%d more events, want %d", n, 22-maxUpdateEvents)
+	}
+}
+
+// TestUpdateIsAnEvent makes an update, and waits for its event.
+func TestUpdateIsAnEvent(t *testing.T) {
+	p := startPrimary(t, updateRules, ixfrZone)
+	server := p.listens(t)
+	msg := new(dns.Msg).SetUpdate("example.com.")
+	rr, _ := dns.NewRR("a.example.com. 60 IN TXT yes")
+	msg.Insert([]dns.RR{rr})
+	msg.SetTsig("xfr.", dns.HmacSHA256, 300, time.Now().Unix())
+	if answer, _, err := patient().Exchange(msg, server); err != nil || answer.Rcode != dns.RcodeSuccess {
+		t.Fatal(err, answer)
+	}
+	const want = `map[added:1 client:127.0.0.1 deleted:0 from:X key:xfr records:+a.example.com TXT serial:X updates:1]`
+	serials := regexp.MustCompile(`(from|serial):\d+`)
+	counterpart.Await(t, func() error {
+		for _, e := range p.Events().Save() {
+			if e.Kind == event.Zone && e.Subject == "example.com." && serials.ReplaceAllString(fmt.Sprint(e.Fields), "$1:X") == want {
+				return nil
+			}
+		}
+		return fmt.Errorf("no event of the update in %v", p.Events().Save())
+	})
 }

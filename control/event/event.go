@@ -28,7 +28,7 @@ const (
 	RateLimit   = "rate_limit"   // rate limiting began or ended
 	Filtering   = "filter"       // a rule of the filter was added or removed at run time, or expired
 	Quarantine  = "quarantine"   // a packet caused a panic, and is dropped for a time
-	Zone        = "zone"         // a zone was transferred from a primary, could not be, or expired
+	Zone        = "zone"         // a zone was transferred from a primary, could not be, or expired; or it was updated
 	ErrorReport = "error_report" // resolvers report errors with answers
 	Audit       = "audit"        // a change through the API: by a user, from an address
 )
