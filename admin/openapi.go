@@ -44,6 +44,7 @@ func (a *api) routes() []route {
 		{"GET /v1/answers", a.answers, "Answers of each member"},
 		{"GET /v1/resolvers", a.resolvers, "Resolvers that query the server"},
 		{"GET /v1/zones", a.zones, "Zones"},
+		{"GET /v1/zones/export", a.exportZone, "A zone as a master file"},
 		{"POST /v1/zones/refresh", a.audited("refresh a zone", a.refreshZone), "Ask the primaries of a zone now"},
 		{"GET /v1/keys", a.keys, "DNSSEC keys of the signed zones"},
 		{"GET /v1/regions", a.regions, "Regions"},
@@ -85,6 +86,8 @@ func operation(method, path, summary string, schema object) object {
 		kind = "application/yaml"
 	case path == "/v1/events/stream":
 		kind = "text/event-stream"
+	case path == "/v1/zones/export":
+		kind = "text/dns"
 	}
 	o := object{
 		"summary": summary,

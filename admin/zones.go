@@ -23,6 +23,25 @@ func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
 }
 
+// exportZone answers with a zone as a master file.
+func (a *api) exportZone(w http.ResponseWriter, r *http.Request) {
+	name, err := dnsname.Parse(r.URL.Query().Get("zone"))
+	if err != nil {
+		problem(w, http.StatusBadRequest, "zone: "+err.Error(), "ask for /v1/zones/export?zone=example.com")
+		return
+	}
+	content, err := a.control.ZoneContent(name)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/dns; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_ = content.WriteMasterFile(w) // an error: the client has gone
+}
+
 func (a *api) refreshZone(w http.ResponseWriter, r *http.Request) (subject, reason string) {
 	var asked ZoneRefreshRequest
 	if !read(w, r, &asked) {

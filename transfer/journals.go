@@ -153,18 +153,24 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 	return of
 }
 
-// pathOf returns the file of a zone's journal: its name, or the hash of one with other octets than those of host names.
+// pathOf returns the file of a zone's journal; empty: it is in memory.
 func (j *Journals) pathOf(zone dnsname.Name) string {
 	if j.state == "" || j.closed {
 		return ""
 	}
+	return JournalFile(j.state, zone)
+}
+
+// JournalFile returns the file of a zone's journal in a state directory: its name, or the hash of one with other octets than
+// those of host names.
+func JournalFile(state string, zone dnsname.Name) string {
 	name := strings.TrimSuffix(string(zone), ".")
 	odd := func(r rune) bool { return !strings.ContainsRune("-_.0123456789abcdefghijklmnopqrstuvwxyz", r) }
 	if name == "" || len(name) > maxFileName || strings.ContainsFunc(name, odd) {
 		hash := sha256.Sum256([]byte(zone))
 		name = "zone-" + hex.EncodeToString(hash[:16])
 	}
-	return filepath.Join(j.state, folderName, name+".journal")
+	return filepath.Join(state, folderName, name+".journal")
 }
 
 // View is what a snapshot has for transfers.

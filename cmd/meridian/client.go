@@ -38,6 +38,9 @@ type client struct {
 // yamlText is a configuration, as the body of a request or of an answer.
 type yamlText []byte
 
+// masterFile is a zone, as the body of an answer.
+type masterFile []byte
+
 // addClientFlags adds the flags of commands that call a server; fallback is its default URL.
 func addClientFlags(c *cobra.Command, to *client, fallback string) {
 	if fallback == defaultServer {
@@ -89,7 +92,11 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 	if response.StatusCode != http.StatusOK {
 		return c.refused(response, body)
 	}
-	if text, ok := out.(*yamlText); ok {
+	switch text := out.(type) {
+	case *yamlText:
+		*text = body
+		return nil
+	case *masterFile:
 		*text = body
 		return nil
 	}

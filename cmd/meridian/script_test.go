@@ -28,10 +28,10 @@ func TestCommands(t *testing.T) {
 	})
 }
 
-var servingLine = regexp.MustCompile(`msg=serving .*admin=(\S+)`)
+var servingLine = regexp.MustCompile(`msg=serving listen=(\S+) .*admin=(\S+)`)
 
-// serveScript starts a server for a script, waits until it serves, and sets a variable to the URL of its API:
-// serve VARIABLE ARGUMENTS.
+// serveScript starts a server for a script, waits until it serves, and sets a variable to the URL of its API, and
+// VARIABLE_DNS to its first address: serve VARIABLE ARGUMENTS.
 func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: serve VARIABLE ARGUMENTS")
@@ -48,7 +48,8 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if found := servingLine.FindStringSubmatch(lines.Text()); found != nil {
-			ts.Setenv(args[0], "http://"+found[1])
+			ts.Setenv(args[0], "http://"+found[2])
+			ts.Setenv(args[0]+"_DNS", found[1])
 			go func() { _, _ = io.Copy(io.Discard, stderr) }()
 			return
 		}

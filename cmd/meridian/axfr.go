@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/transfer/tsig"
+)
+
+// axfrTimeout bounds the wait for each message of a transfer.
+const axfrTimeout = 30 * time.Second
+
+// axfr takes a zone from a name server.
+func axfr(server string, zone dnsname.Name, key *tsigFlag) (*zoneRecords, error) {
+	address, err := serverAddress(server)
+	if err != nil {
+		return nil, err
+	}
+	asked := new(dns.Msg).SetAxfr(string(zone))
+	t := &dns.Transfer{DialTimeout: axfrTimeout, ReadTimeout: axfrTimeout}
+	if key.name != "" {
+		asked.SetTsig(key.name, key.algorithm, tsig.Fudge, time.Now().Unix())
+		t.TsigSecret = map[string]string{key.name: key.secret}
+	}
+	messages, err := t.In(asked, address)
+	if err != nil {
+		return nil, err
+	}
+	z := &zoneRecords{records: map[string]bool{}}
+	for m := range messages {
+		err = errors.Join(err, m.Error) // the channel closes after an error
+		for _, rr := range m.RR {
+			z.add(rr)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no transfer: %w", err)
+	}
+	return z, nil
+}
+
+// serverAddress returns the address of a name server with a port, 53 if it has none.
+func serverAddress(server string) (string, error) {
+	if a, err := netip.ParseAddrPort(server); err == nil {
+		return a.String(), nil
+	}
+	a, err := netip.ParseAddr(server)
+	if err != nil {
+		return "", errors.New("want @ADDRESS or @ADDRESS:PORT, such as @192.0.2.54 or @[2001:db8::54]:53")
+	}
+	return net.JoinHostPort(a.String(), "53"), nil
+}
+
+// tsigFlag is the key that signs transfers.
+type tsigFlag struct {
+	text            string
+	name, algorithm string
+	secret          string // in base64
+}
+
+func (f *tsigFlag) String() string { return f.text }
+func (f *tsigFlag) Type() string   { return "KEY" }
+
+// Set reads [ALGORITHM:]NAME:FILE, and the file.
+func (f *tsigFlag) Set(text string) error {
+	parts := strings.SplitN(text, ":", 3)
+	algorithm := tsig.DefaultAlgorithm
+	if len(parts) > 1 && strings.HasPrefix(strings.ToLower(parts[0]), "hmac-") {
+		algorithm, parts = strings.ToLower(parts[0]), parts[1:]
+	} else {
+		parts = strings.SplitN(text, ":", 2)
+	}
+	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
+		return errors.New("want NAME:FILE, such as xfr:/etc/meridian/xfr.key, or hmac-sha512:NAME:FILE")
+	}
+	secret, err := os.ReadFile(parts[1])
+	if err != nil {
+		return err
+	}
+	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: strings.TrimSpace(string(secret))}
+	return nil
+}
