@@ -65,6 +65,7 @@ type Engine struct {
 	notified atomic.Pointer[func(dnsname.Name)] // OnNotify; nil: not set
 
 	observations observations
+	samples      samples
 	sampleSeed   maphash.Seed // of the sample of resolvers
 }
 

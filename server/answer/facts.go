@@ -13,6 +13,8 @@ type facts struct {
 	located   bool  // a zone of ours has the name: zone is set
 	decided   bool  // a pool decided: pool, mode and members are set
 	given     bool  // the pool answered with members: first and last are set
+	random    bool  // see isRandom
+	waits     bool  // the query is postponed: it is answered later
 	family    int   // of the source, see fromIPv4
 	qtype     uint16
 	zone      zones.ZoneID

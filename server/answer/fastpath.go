@@ -81,7 +81,7 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 // it. It returns false if the query must come again over TCP.
 func (r *Responder) takeFirst(extra *extras, match zones.Match, source netip.Addr) bool {
 	if match.Kind != zones.Refused {
-		r.facts.zone, r.facts.located = match.Zone, true
+		r.facts.zone, r.facts.located, r.facts.random = match.Zone, true, isRandom(match.Kind)
 		if r.postponed == nil {
 			r.at.answers.add(uint32(match.Zone))
 		}

@@ -19,7 +19,7 @@ type logRings struct {
 
 // logQuery puts an answered query into the responder's log ring, if it is to be logged.
 func (r *Responder) logQuery(p *logPolicy, packet, answer []byte, source netip.Addr) {
-	if !p.wants(r.facts.located, r.facts.zone) || r.sampler.Uint64() > p.below {
+	if !p.wants(r.facts.located, r.facts.zone) || r.logDraws.Uint64() > p.below {
 		return
 	}
 	q := &r.query

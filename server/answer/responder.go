@@ -45,12 +45,13 @@ type Responder struct {
 
 	quarantined *[]*quarantined // between acquire and release; nil: no packet is in quarantine
 
-	over    int      // answers over the limit so far
-	ring    *logRing // nil: it has never logged a query
-	sampler *rand.PCG
+	over     int      // answers over the limit so far
+	ring     *logRing // nil: it has never logged a query
+	logDraws *rand.PCG
 
 	observations *observationRing // nil: it has never observed a resolver
 	reports      *reportRing      // nil: it has never received reports
+	sampler      sampler
 
 	Port      uint16         // of the source of the current message; 0: not known
 	proxied   netip.AddrPort // the client in the PROXY header of the current message; see ProxiedClient
@@ -86,7 +87,7 @@ type pinned struct {
 func unpinned() *pinned { return &pinned{} }
 
 func newResponder(e *Engine, draw func() uint64) *Responder {
-	r := &Responder{engine: e, draw: draw, sampler: newPCG(), counts: newCounterSet(responderCount), number: e.numbers.Add(1)}
+	r := &Responder{engine: e, draw: draw, logDraws: newPCG(), counts: newCounterSet(responderCount), number: e.numbers.Add(1)}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
@@ -115,6 +116,9 @@ func (r *Responder) Acquire() {
 		if !r.silent {
 			r.addRings(now)
 		}
+	}
+	if every := r.engine.samples.every.Load(); every != r.sampler.every && !r.silent {
+		r.sampler.set(every, r.engine)
 	}
 	r.filter = r.engine.filters.current.Load()
 	r.quarantined = r.engine.quarantine.current.Load()
@@ -215,6 +219,9 @@ func (r *Responder) answerQuery(out, packet []byte, source netip.Addr, stream bo
 	}
 	if r.at.active.records && len(out) > begin {
 		r.record(packet, out[begin:], source)
+	}
+	if r.sampler.seen++; r.sampler.seen == r.sampler.at {
+		r.sample(out[begin:], source)
 	}
 	return out
 }

@@ -48,6 +48,9 @@ func (c *responderPool) remove(r *Responder) {
 			if r.observations != nil {
 				r.observations.closed.Store(true)
 			}
+			if r.sampler.samples != nil {
+				r.sampler.samples.closed.Store(true)
+			}
 			for t := range r.took {
 				c.removedTook[t].merge(&r.took[t])
 			}

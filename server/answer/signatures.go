@@ -262,6 +262,7 @@ func (q *question) signed(owner dnsname.Wire) bool {
 func (r *Responder) postpone(out []byte, stream bool) []byte {
 	q, s := &r.query, r.at.active
 	if errors.Is(r.signatures.err, dnssec.ErrMissing) && r.Postpone(q.packet, r.drawn) {
+		r.facts.waits = true
 		return out
 	}
 	var a reply

@@ -1,0 +1,185 @@
+package answer
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/server/answer/answertest"
+)
+
+// sampledConfig has a name of each kind.
+const sampledConfig = `
+server: {listen: ["127.0.0.1:0"], filter: [{name: a, types: ["NULL"], action: drop}, {name: b, types: [TXT], action: truncate}]}
+pools: {web: {policy: all, members: [{name: a, addresses: [192.0.2.1]}]}}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: a@example.com, names: {www: {pool: web}, "*.wild": {pool: web}}}}
+`
+
+// samplesOf returns the samples, one line for each.
+func samplesOf(e *Engine) (lines []string) {
+	e.DrainSamples(func(s *Sample) {
+		name := "unreadable"
+		if len(s.Name) > 0 {
+			name = s.Name.String()
+		}
+		zone := ""
+		if s.Apex > 0 {
+			zone = " of " + dnsname.Wire(s.Name[len(s.Name)-s.Apex:]).String()
+		}
+		random := ""
+		if s.Random {
+			random = " random"
+		}
+		lines = append(lines, fmt.Sprintf("%g %v %s %v%s %s %s%s", s.Weight, s.Transport, s.Source, name, zone, dns.Type(s.Type), s.Outcome, random))
+	})
+	return lines
+}
+
+func TestSampleHasTheQueryAndItsOutcome(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
+		r := e.Responder()
+		r.slowOnly = slow
+		e.SampleQueries(1)
+		source := netip.MustParseAddr("198.51.100.7")
+		ask := func(name string, qtype uint16, stream bool) {
+			r.Respond(nil, answertest.Packed(t, answertest.Ask(name, qtype)), source, stream)
+		}
+		ask("WWW.example.com.", dns.TypeA, false)
+		ask("x.wild.example.com.", dns.TypeA, true)
+		ask("none.example.com.", dns.TypeA, false)
+		ask("www.example.net.", dns.TypeAAAA, false)
+		ask("www.example.com.", dns.TypeTXT, false)
+		ask("www.example.com.", dns.TypeNULL, false)
+		r.Respond(nil, make([]byte, HeaderSize+3), source, false)
+		want := []string{
+			"1 udp 198.51.100.7 www.example.com. of example.com. A NOERROR",
+			"1 tcp 198.51.100.7 x.wild.example.com. of example.com. A NOERROR random",
+			"1 udp 198.51.100.7 none.example.com. of example.com. A NXDOMAIN random",
+			"1 udp 198.51.100.7 www.example.net. AAAA REFUSED",
+			"1 udp 198.51.100.7 www.example.com. TXT truncated",
+			"1 udp 198.51.100.7 www.example.com. NULL dropped",
+		}
+		got := samplesOf(e)
+		if len(got) != len(want)+1 || !strings.HasPrefix(got[len(got)-1], "1 udp 198.51.100.7 unreadable ") {
+			t.Fatalf("slow %v: samples\n%s", slow, strings.Join(got, "\n"))
+		}
+		if got := got[:len(want)]; strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("slow %v: sampled\n%s\nwant\n%s", slow, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// TestSamplesStandForAllQueries samples at several distances, and collects so rarely that many samples have no room: the
+// weights are the number of queries, and the parts of two names are right.
+func TestSamplesStandForAllQueries(t *testing.T) {
+	e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
+	r := e.Responder()
+	packets := [][]byte{answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)), answertest.Packed(t, answertest.Ask("none.example.com.", dns.TypeA))}
+	rng := rand.New(rand.NewPCG(1, 2))
+	var out []byte
+	asked, weight := 0.0, 0.0
+	for _, every := range []uint32{1, 2, 50} {
+		e.SampleQueries(every)
+		before, samples, random := weight, 0, 0.0
+		for range 30 {
+			for range 1 + rng.IntN(2000) {
+				i := 0
+				if rng.IntN(4) == 0 {
+					i = 1
+				}
+				out = r.Respond(out[:0], packets[i], answertest.BenchSource, false)
+				asked++
+			}
+			e.DrainSamples(func(s *Sample) {
+				weight += s.Weight
+				if samples++; s.Random {
+					random += s.Weight
+				}
+			})
+		}
+		// Those since the last sample are counted with the next one.
+		if left := asked - weight; left < 0 || left > 2000 {
+			t.Errorf("every %d: %g queries, samples stand for %g", every, asked, weight)
+		}
+		if part := random / (weight - before); math.Abs(part-0.25) > 5*0.5/math.Sqrt(float64(samples)) {
+			t.Errorf("every %d: %.3f of %d samples are for the second name, want 0.25", every, part, samples)
+		}
+	}
+	e.SampleQueries(0)
+	samplesOf(e)
+	r.Respond(nil, packets[0], answertest.BenchSource, false)
+	if got := samplesOf(e); len(got) > 0 {
+		t.Errorf("sampled %q while it is off", got)
+	}
+}
+
+func TestSamplingAllocatesNothing(t *testing.T) {
+	e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
+	r := e.Responder()
+	e.SampleQueries(1)
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
+	var out []byte
+	if n := testing.AllocsPerRun(600, func() { out = r.Respond(out[:0], query, answertest.BenchSource, false) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestSamplesAreCollectedWhileResponderAnswers is for the race detector.
+func TestSamplesAreCollectedWhileResponderAnswers(t *testing.T) {
+	e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
+	e.SampleQueries(1)
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
+	var running sync.WaitGroup
+	for range 2 {
+		running.Go(func() {
+			r := e.Responder()
+			for i := range 3000 {
+				r.Respond(nil, query, answertest.BenchSource, false)
+				e.SampleQueries(uint32(1 + i%3))
+			}
+			e.responders.remove(r)
+		})
+	}
+	total := 0.0
+	collect := func() { e.DrainSamples(func(s *Sample) { total += s.Weight }) }
+	ended := make(chan struct{})
+	go func() { running.Wait(); close(ended) }()
+	for done := false; !done; {
+		select {
+		case <-ended:
+			done = true
+		default:
+		}
+		collect()
+	}
+	if total == 0 || total > 6000 { // the last ones may have had no room
+		t.Errorf("samples stand for %g of 6000 queries", total)
+	}
+	if n := len(e.samples.rings.current()); n != 0 {
+		t.Errorf("%d rings of removed responders remain", n)
+	}
+}
+
+// BenchmarkRespondSampled samples one query of 100, as at 50,000 queries a second.
+func BenchmarkRespondSampled(b *testing.B) {
+	e := newEngine(answertest.Build(b, sampledConfig, ""), nil)
+	r := e.Responder()
+	e.SampleQueries(100)
+	query := answertest.Packed(b, answertest.Ask("www.example.com.", dns.TypeA))
+	var out []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		out = r.Respond(out[:0], query, answertest.BenchSource, false)
+		if i%10_000 == 0 {
+			e.DrainSamples(func(*Sample) {})
+		}
+	}
+}
