@@ -56,6 +56,7 @@ func requestsOf(world string) []request {
 		{"GET /v1/stats", "/v1/stats", "", ""},
 		{"GET /v1/answers", "/v1/answers", "", ""},
 		{"GET /v1/resolvers", "/v1/resolvers", "", ""},
+		{"GET /v1/top", "/v1/top", "", ""},
 		{"GET /v1/zones", "/v1/zones", "", ""},
 		{"GET /v1/zones/export", "/v1/zones/export?zone=gslb.example.com", "", ""},
 		{"GET /v1/keys", "/v1/keys", "", ""},

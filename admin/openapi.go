@@ -43,6 +43,7 @@ func (a *api) routes() []route {
 		{"GET /v1/stats", a.stats, "Counters"},
 		{"GET /v1/answers", a.answers, "Answers of each member"},
 		{"GET /v1/resolvers", a.resolvers, "Resolvers that query the server"},
+		{"GET /v1/top", a.top, "What the server was asked for in the last minute"},
 		{"GET /v1/zones", a.zones, "Zones"},
 		{"GET /v1/zones/export", a.exportZone, "A zone as a master file"},
 		{"POST /v1/zones/refresh", a.audited("refresh a zone", a.refreshZone), "Ask the primaries of a zone now"},

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"meridian/control"
+	"meridian/control/top"
 	"meridian/health/probe"
 	"meridian/plan"
 	"meridian/snapshot"
@@ -52,6 +53,7 @@ func responseTypes() map[string]any {
 		"GET /v1/stats":          control.Stats{},
 		"GET /v1/answers":        control.Answers{},
 		"GET /v1/resolvers":      control.ResolverReport{},
+		"GET /v1/top":            top.Report{},
 		"POST /v1/zones/refresh": control.Zone{},
 		"GET /v1/zones": struct {
 			Zones []control.Zone `json:"zones"`

@@ -93,6 +93,7 @@ type Server struct {
 
 	RateLimit RateLimit
 	Filter    []FilterRule // the first one that matches a query applies
+	Top       Top
 
 	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
 
@@ -124,6 +125,12 @@ type RateLimit struct {
 
 // Limits reports whether answers are limited, not only counted.
 func (r *RateLimit) Limits() bool { return r.Rate > 0 && !r.DryRun }
+
+// Top holds the settings of the sample of queries, and of what it shows.
+type Top struct {
+	Enabled bool // sample queries
+	Flood   int  // queries a second below which nothing is a flood; 0: none is reported
+}
 
 // MaxBias is the largest absolute value of a region's bias.
 const MaxBias = 99

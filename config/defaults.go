@@ -42,6 +42,7 @@ func newDefaults() defaults {
 			UDPSize:   1232, // fits any path without fragments (DNS flag day 2020)
 			ECS:       true,
 			RateLimit: RateLimit{Instant: 2500, Slip: 1},
+			Top:       Top{Enabled: true, Flood: 1000},
 			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 			HTTPS:     ListenHTTPS{Path: "/dns-query"},
 			Encrypted: Encrypted{Max: 4096, PerClient: 64, Streams: 100, Idle: 30 * time.Second, Query: 5 * time.Second},

@@ -64,6 +64,7 @@ zones:
 			HTTPS:     ListenHTTPS{Path: "/dns-query"},
 			Encrypted: Encrypted{Max: 4096, PerClient: 64, Streams: 100, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1},
+			Top:       Top{Enabled: true, Flood: 1000},
 		},
 		Geo:     Geo{Default: "us", MaxAccuracyRadius: 500},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
@@ -101,6 +102,13 @@ func TestCookiesAndRateLimitAreDecoded(t *testing.T) {
 	want := RateLimit{Rate: 1, Instant: 2, Slip: 3, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, DryRun: true}
 	if !reflect.DeepEqual(cfg.Server.RateLimit, want) {
 		t.Errorf("rate_limit %+v, want %+v", cfg.Server.RateLimit, want)
+	}
+}
+
+func TestTopIsDecoded(t *testing.T) {
+	cfg := parse(t, "server: {top: {enabled: false, flood: 0}}\n"+minimalConfig)
+	if cfg.Server.Top != (Top{}) {
+		t.Errorf("top %+v", cfg.Server.Top)
 	}
 }
 
@@ -185,6 +193,7 @@ zones:
 			HTTPS:     ListenHTTPS{Path: "/dns-query"},
 			Encrypted: Encrypted{Max: 4096, PerClient: 64, Streams: 100, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1}, // see TestCookiesAndRateLimitAreDecoded
+			Top:       Top{Enabled: true, Flood: 1000},   // see TestTopIsDecoded
 			TCP:       TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
 		},
 		"geo/City.mmdb", "/var/ASN.mmdb", "eu",

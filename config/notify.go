@@ -27,7 +27,7 @@ type SinkHeader struct {
 
 // EventKinds are the kinds of events that a sink may ask for, in the order of the manual.
 func EventKinds() []string {
-	return []string{"state", "fail_open", "mode", "spill", "ejection", "override", "config", "audit", "dnssec", "cluster", "upgrade", "rate_limit", "filter", "quarantine", "zone", "error_report"}
+	return []string{"state", "fail_open", "mode", "spill", "ejection", "override", "config", "audit", "dnssec", "cluster", "upgrade", "rate_limit", "flood", "filter", "quarantine", "zone", "error_report"}
 }
 
 func (d *decoder) notify(to *[]Sink) setter {

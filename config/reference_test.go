@@ -40,6 +40,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"server.proxy":            {"server: {proxy: {?: 1}}"},
 		"server.rate_limit":       {"server: {rate_limit: {?: 1}}"},
 		"server.xdp":              {"server: {xdp: {?: 1}}"},
+		"server.top":              {"server: {top: {?: 1}}"},
 		"zones.journal":           {"zones: {a: {journal: {?: 1}}}"},
 		"zones.update":            {"zones: {a: {update: [{?: 1}]}}"},
 		"server.filter":           {"server: {filter: [{?: 1}]}"},

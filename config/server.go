@@ -45,6 +45,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "report_agent", set: d.reportAgent(s)},
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
 			{name: "filter", set: d.filter(&s.Filter)},
+			{name: "top", set: d.top(&s.Top)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 			{name: "xdp", set: d.xdp(&s.XDP)},
 		})
@@ -128,6 +129,21 @@ func (d *decoder) rateLimit(r *RateLimit) setter {
 		})
 		if n.Kind == yaml.MappingNode && len(n.Content) > 0 && yamldoc.Child(n, "rate") == nil {
 			d.warn(n, "rate_limit has no effect without rate: nothing is counted or limited", "write rate, or leave rate_limit out")
+		}
+	}
+}
+
+// maxFlood is a rate that no single server has.
+const maxFlood = 1_000_000_000
+
+func (d *decoder) top(t *Top) setter {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "enabled", set: d.flag(&t.Enabled)},
+			{name: "flood", set: d.integerInRange(&t.Flood, 0, maxFlood)},
+		})
+		if flood := yamldoc.Child(n, "flood"); flood != nil && t.Flood > 0 && !t.Enabled {
+			d.warn(flood, "flood has no effect with enabled: false: no query is sampled", "leave one of them out")
 		}
 	}
 }

@@ -91,6 +91,7 @@ type Control struct {
 	usage   usage
 
 	resolvers resolverStats
+	top       topQueries
 
 	sharing *Sharing      // nil: overrides are not shared; set before the first configuration serves
 	shared  sharedRecords // guarded by mu
@@ -179,6 +180,7 @@ func (c *Control) commit(g Generation) {
 	}
 	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
 	c.resolvers.use(&g.Snapshot.Config.ResolverStats, time.Now())
+	c.reportFloodsEnded(c.top.use(&g.Snapshot.Config.Server.Top, time.Now()))
 }
 
 // Apply applies health state changes to a tree, serving or prepared, and reports their effects.

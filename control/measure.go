@@ -6,6 +6,7 @@ import (
 	"meridian/cluster"
 	"meridian/config"
 	"meridian/control/event/notify"
+	"meridian/control/top"
 	"meridian/dnssec"
 	"meridian/pools"
 	"meridian/server/answer"
@@ -37,6 +38,7 @@ type Measurement struct {
 	Copies      []secondary.Status
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
+	Floods      map[top.Kind]FloodCounts
 	XDP         []XDPStatus
 	Reports     map[answer.ReportCount]uint64 // of errors, by resolvers
 	Cluster     *cluster.Status               // nil: this node decides alone
@@ -59,6 +61,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
 	_, m.Reports = server.ErrorReports()
+	m.Floods = c.floodCounts()
 	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
 	m.ConfigSkew = -1
 	if nodes, ok := c.ConfigSkew(); ok {

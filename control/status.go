@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meridian/control/event/notify"
+	"meridian/control/top"
 	"meridian/pools"
 	"meridian/server/answer"
 	"meridian/snapshot"
@@ -51,6 +52,7 @@ type Status struct {
 
 	Overrides []Override `json:"overrides"`
 
+	Floods       []top.Flood          `json:"floods,omitempty"`        // what is asked for far more than usual
 	ErrorReports []answer.ErrorReport `json:"error_reports,omitempty"` // of resolvers, the latest last
 
 	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic
@@ -208,7 +210,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
 	s.ErrorReports, _ = c.server.ErrorReports()
 	for _, a := range c.server.Addrs() {

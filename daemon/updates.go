@@ -10,8 +10,8 @@ import (
 )
 
 // startUpdates starts the goroutines that apply load reports, target changes, latency changes and
-// the end of overrides to the pools, those that open maintenance windows, and the one of the
-// statistics of resolvers. A running or hanging reload does not delay them. The returned function waits
+// the end of overrides to the pools, those that open maintenance windows, and those that collect what
+// responders have observed and sampled. A running or hanging reload does not delay them. The returned function waits
 // until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
@@ -20,7 +20,8 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	running.Go(func() { l.tick(ctx) })
 	running.Go(func() { l.makeUpdates(ctx) })
 	running.Go(func() { l.maintain(ctx) })
-	running.Go(func() { l.collectObservations(ctx) })
+	running.Go(func() { repeat(ctx, l.control.CollectObservations) })
+	running.Go(func() { repeat(ctx, l.control.CollectSamples) })
 	if l.member != nil {
 		running.Go(func() { l.member.rollout.Run(ctx) })
 	}
@@ -65,9 +66,9 @@ func (l *instance) maintain(ctx context.Context) {
 	}
 }
 
-// collectObservations adds observed answers to the statistics of resolvers.
-func (l *instance) collectObservations(ctx context.Context) {
-	for next := l.control.CollectObservations(); ; next = l.control.CollectObservations() {
+// repeat calls run until ctx ends, each time after the duration that it has returned.
+func repeat(ctx context.Context, run func() (next time.Duration)) {
+	for next := run(); ; next = run() {
 		select {
 		case <-ctx.Done():
 			return

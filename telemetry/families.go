@@ -40,6 +40,8 @@ var families = describe(map[string]family{
 	"error_reports_lost_total":    {kind: counter, help: "Reports of resolvers that there was no room for."},
 	"cookies_total":               {kind: counter, labels: []string{"result"}, help: "Queries with a DNS cookie, by result: new (no server cookie yet), valid, invalid."},
 	"rate_limited_total":          {kind: counter, labels: []string{"action"}, help: "Answers over the limit of server.rate_limit, by what was done: truncate, drop, badcookie, or dry_run (answered as usual)."},
+	"floods":                      {kind: gauge, labels: []string{"kind"}, help: "Present floods: what is asked for far more than usual, by kind: source, name, zone, type."},
+	"floods_total":                {kind: counter, labels: []string{"kind"}, help: "Floods that have begun."},
 	"filtered_total":              {kind: counter, labels: []string{"rule", "action"}, help: "Queries that matched a rule of the filter, since the rule is there."},
 	"xdp_attached":                {kind: gauge, labels: []string{"interface"}, help: "1 if UDP queries of an interface of server.xdp are answered through AF_XDP, 0 if by sockets."},
 	"xdp_lost_total":              {kind: counter, labels: []string{"interface", "reason"}, help: "Packets of an interface of server.xdp that were lost: ring_full and no_frames (the server is too slow), unsent (the interface is), invalid (refused by the kernel), malformed, checksum."},

@@ -54,6 +54,10 @@ func (c *collection) server(m *control.Measurement) {
 		c.value("error_reports_total", float64(n), of.Zone, of.Code)
 	}
 	c.value("error_reports_lost_total", float64(m.ReportLost))
+	for kind, n := range m.Floods {
+		c.value("floods", float64(n.Present), string(kind))
+		c.value("floods_total", float64(n.Begun), string(kind))
+	}
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}

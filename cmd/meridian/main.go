@@ -91,7 +91,7 @@ func addGroups(root *cobra.Command) {
 		{"serve", "Serve and check:", []*cobra.Command{initCommand(), checkCommand(), serveCommand(), demoCommand()}},
 		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand(), probeCommand()}},
 		{"operate", "Operate a running server:", []*cobra.Command{
-			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), weightCommand(), clearCommand(), filterCommand(), reloadCommand(), upgradeCommand(), configCommand(), eventsCommand(), resolversCommand(), zoneCommand(), journalCommand(), keysCommand(), clusterCommand(), etcdCommand(),
+			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), weightCommand(), clearCommand(), filterCommand(), reloadCommand(), upgradeCommand(), configCommand(), eventsCommand(), resolversCommand(), topCommand(), zoneCommand(), journalCommand(), keysCommand(), clusterCommand(), etcdCommand(),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

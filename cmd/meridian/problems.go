@@ -27,7 +27,7 @@ func keepProblems(s *control.Status) {
 // hasProblems reports whether keepProblems has left something, or a warning applies.
 func hasProblems(s *control.Status) bool {
 	failed := s.Latency != nil && (s.Latency.Stale || s.Latency.Error != "")
-	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(warningsOf(s)) > 0 || failed
+	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(s.Floods)+len(warningsOf(s)) > 0 || failed
 }
 
 // isFine reports whether nothing is wrong with a member: it and its addresses are up, or

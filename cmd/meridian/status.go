@@ -85,6 +85,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 			fmt.Fprintf(w, "OUTAGE: %s; %s\n", describePool(&s.Pools[i], s.At), outageReason(&s.Pools[i]))
 		}
 	}
+	printFloods(&textWriter{w: w}, s.Floods)
 	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
 	if c := s.Cluster; c != nil {
 		fmt.Fprintf(w, "cluster %s: node %s, etcd %s, fresh %d of %d nodes\n", c.Cluster, c.Node, c.Etcd, c.Fresh, c.Nodes)

@@ -26,6 +26,7 @@ const (
 	Upgrade     = "upgrade"      // another process took over, or could not
 	Cluster     = "cluster"      // a vantage is lost or fresh, a message was rejected, nodes decide differently
 	RateLimit   = "rate_limit"   // rate limiting began or ended
+	Flood       = "flood"        // a name, a source, a type or a zone is asked for far more than usual, or no longer is
 	Filtering   = "filter"       // a rule of the filter was added or removed at run time, or expired
 	Quarantine  = "quarantine"   // a packet caused a panic, and is dropped for a time
 	Zone        = "zone"         // a zone was transferred from a primary, could not be, or expired; or it was updated
@@ -35,7 +36,7 @@ const (
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Quarantine, Zone, ErrorReport, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Flood, Filtering, Quarantine, Zone, ErrorReport, Audit}
 }
 
 // Severity says how urgent an event is.

@@ -1,0 +1,162 @@
+package top
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestUsualTrafficIsNoFlood has traffic that is steady, that grows tenfold in minutes and falls again, and a flash crowd of
+// four times the usual traffic: no alarm.
+func TestUsualTrafficIsNoFlood(t *testing.T) {
+	day := func(second int) float64 { return 20_000 * math.Pow(10, math.Sin(float64(second)/500*math.Pi)/2+0.5) }
+	for name, rate := range map[string]func(int) float64{
+		"steady": steady(50_000), "day": day, "flash crowd": between(250, 400, 80_000, 20_000), "little": steady(40),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel(t, 1)
+			m.run(500, flow{rate, usualQuery})
+			m.expect()
+		})
+	}
+}
+
+func TestFloodsAreNamedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		flow    flow
+		subject string
+		command string
+	}{
+		"random names": {
+			flow{between(300, 500, 30_000, 0), randomNames},
+			"zone example.com.",
+			"meridian filter add flood-1 --name '*.shop.example.com.' --type A --action truncate --for 1h",
+		},
+		"forged sources": {
+			flow{between(300, 500, 30_000, 0), forged},
+			"name big.example.com.",
+			"meridian filter add flood-1 --name big.example.com. --type TXT --action truncate --for 1h",
+		},
+		"one source": {
+			flow{between(300, 500, 30_000, 0), oneSource},
+			"source 203.0.113.0/24",
+			"meridian filter add flood-1 --name '*.example.com.' --type A --source 203.0.113.0/24 --action truncate --for 1h",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel(t, 2)
+			m.run(600, flow{steady(20_000), usualQuery}, c.flow)
+			m.expect(c.subject)
+			if len(m.begun) != 1 {
+				return
+			}
+			f, end := m.begun[0], m.ended[0]
+			if delay := f.Since.Sub(m.began) - 300*time.Second; delay > 8*time.Second {
+				t.Errorf("began %v after its first query", delay)
+			}
+			if end.Command != c.command {
+				t.Errorf("command\n%s\nwant\n%s", end.Command, c.command)
+			}
+			if end.Queries < 200*30_000*0.8 || end.Queries > 200*30_000*1.2 || end.Peak < 25_000 || end.Usual > 2000 {
+				t.Errorf("flood %+v", end)
+			}
+		})
+	}
+}
+
+// TestPulsesAreOneFlood has a flood that pauses for less than the time after which it ends.
+func TestPulsesAreOneFlood(t *testing.T) {
+	pulses := func(second int) float64 {
+		if second >= 300 && second < 600 && second%50 < 15 {
+			return 40_000
+		}
+		return 0
+	}
+	m := newModel(t, 3)
+	m.run(720, flow{steady(10_000), usualQuery}, flow{pulses, forged})
+	m.expect("name big.example.com.")
+}
+
+// TestFloodNearItsLimitDoesNotFlap has a rate that wanders around the rate from which it is a flood.
+func TestFloodNearItsLimitDoesNotFlap(t *testing.T) {
+	wandering := func(second int) float64 {
+		if second < 300 {
+			return 0
+		}
+		return 1500 + 800*math.Sin(float64(second)/7)
+	}
+	m := newModel(t, 4)
+	m.run(900, flow{steady(4000), usualQuery}, flow{wandering, oneSource})
+	if len(m.begun) > 1 || len(m.ended) > 1 {
+		t.Errorf("floods %q, want at most one", m.events)
+	}
+}
+
+// TestFalseAlarmsAreRare counts the alarms of traffic of which a part comes in bursts.
+func TestFalseAlarmsAreRare(t *testing.T) {
+	m := newModel(t, 5)
+	bursts := func(second int) float64 {
+		return 30_000 * (1 + 0.8*math.Sin(float64(second)/11)) * (1 + float64(m.rng.IntN(100))/100)
+	}
+	m.run(700, flow{bursts, usualQuery}, flow{steady(500), oneSource})
+	m.expect()
+}
+
+// TestNewUsualRateEndsFlood has a name that stays popular: after some hours that is usual.
+func TestNewUsualRateEndsFlood(t *testing.T) {
+	d := newDetector(1000)
+	d.seconds = 10_000
+	k := key{kind: ByName, name: string(wire("www.example.com."))}
+	d.usual[k] = 300
+	r := rates{of: map[key]rate{k: {mean: 5000, samples: 100}}, total: 6000}
+	d.active = []*Flood{{key: k}}
+	seconds := 0
+	for ; len(d.active) > 0 && seconds < 100_000; seconds++ {
+		d.end(&r)
+		d.learn(&r)
+	}
+	if seconds < 3600 || seconds > 12*3600 {
+		t.Errorf("ended after %d s, want some hours", seconds)
+	}
+}
+
+func TestDetectorIsBounded(t *testing.T) {
+	m := newModel(t, 6)
+	m.table.SetFlood(1)
+	m.run(90, flow{steady(100_000), randomNames})
+	if d := &m.table.detector; len(d.usual) > tracked || len(d.over) > modelSamples*rateSpan*4 {
+		t.Errorf("%d usual rates, %d over their limit", len(d.usual), len(d.over))
+	}
+}
+
+func TestZeroReportsNoFlood(t *testing.T) {
+	m := newModel(t, 7)
+	flows := []flow{{steady(1000), usualQuery}, {between(100, 10_000, 50_000, 0), forged}}
+	m.run(120, flows...)
+	m.table.SetFlood(0)
+	m.run(20, flows...)
+	m.expect("name big.example.com.")
+	m.table.SetFlood(100_000)
+	m.run(20, flows...)
+	m.expect("name big.example.com.")
+	if strings.Join(m.events, "") == "" {
+		t.Error("no event")
+	}
+}
+
+func BenchmarkTick(b *testing.B) {
+	m := newModel(nil, 8)
+	for i := range 100 {
+		for range sampleRate {
+			s := usualQuery(m.rng)
+			s.Weight = 100
+			m.table.Add(&s, m.began.Add(time.Duration(i)*time.Second))
+		}
+	}
+	m.table.Tick(m.began.Add(100 * time.Second))
+	seconds := m.table.lastLocked(99, rateSpan)
+	for b.Loop() {
+		m.table.detector.step(seconds, 99, m.began)
+	}
+}
