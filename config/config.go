@@ -47,7 +47,7 @@ type Config struct {
 	Health        Health
 	Pools         []Pool
 	Views         []View
-	Zones         []Zone
+	Zones         []Zone // those of zones, then those of catalogs
 	Notify        []Sink
 
 	Guardrails  Guardrails
@@ -409,6 +409,8 @@ type Zone struct {
 	ExtraDNSKEYPos Pos
 
 	Transfer Transfer
+	Entry    CatalogEntry
+	Produced bool // a catalog with the zones that are in it, of catalogs
 	Journal  Journal
 	Update   []UpdateRule // who may change records of the zone
 

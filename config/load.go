@@ -135,6 +135,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkSigning(cfg)
 	d.checkUpdates(cfg)
 	d.checkTransfersOverTLS(cfg)
+	d.checkCatalogs(cfg)
 	d.checkCluster(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
@@ -144,6 +145,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 // document reads the whole file.
 func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency, Metrics: d.defaults.metrics, QueryLog: d.defaults.queryLog, DNSSEC: d.defaults.dnssec}
+	var catalogs []Zone
 	keys := []field{
 		{name: "node", set: setValue(&cfg.Node, d.clusterName)},
 		{name: "cluster", set: d.withEnvironment(d.cluster(&cfg.Cluster))},
@@ -163,6 +165,7 @@ func (d *decoder) document() *Config {
 		{name: "pools", set: d.pools(&cfg.Pools)},
 		{name: "views", set: d.views(&cfg.Views)},
 		{name: "zones", set: d.zones(&cfg.Zones)},
+		{name: "catalogs", set: d.catalogs(&catalogs)},
 		{name: "dnssec", set: d.dnssec(&cfg.DNSSEC)},
 		{name: "tsig", set: d.tsig(&cfg.TSIG)},
 		{name: "notify", set: d.notify(&cfg.Notify)},
@@ -173,6 +176,7 @@ func (d *decoder) document() *Config {
 		cfg.sources = d.sources
 	}
 	if d.mapping(d.doc.Root, keys) {
+		cfg.Zones = append(cfg.Zones, catalogs...)
 		d.deriveChecks(cfg)
 		cfg.complete()
 		cfg.completeDNSSEC(d.defaults.signing)

@@ -79,6 +79,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"notify":                  {"notify: [{?: 1}]"},
 		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
 		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
+		"catalogs":                {"catalogs: {a: {?: 1}}"},
+		"zones.catalog":           {"zones: {a: {catalog: {?: 1}}}"},
 		"zones.transfer.out.tls":  {"zones: {a: {transfer: {out: [{tls: {?: 1}}]}}}"},
 		"views":                   {"views: {a: {?: 1}}"},
 		"views.match":             {"views: {a: {match: {?: 1}}}"},

@@ -64,6 +64,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "rotate", set: d.rotate(&z.Rotate)},
 		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
 		{name: "transfer", set: capture(&transfer)},
+		{name: "catalog", set: d.catalogEntry(&z.Entry)},
 		{name: "serial", set: d.serial(z)},
 		{name: "journal", set: d.journal(&z.Journal)},
 		{name: "update", set: capture(&update)},

@@ -21,6 +21,9 @@ type Zone struct {
 	TTL         uint32         `json:"ttl"`            // of answers from pools, in seconds
 	Bound       []BoundName    `json:"bound"`
 
+	Catalog  dnsname.Name `json:"catalog,omitempty"`  // that lists the zone for other servers
+	Produced bool         `json:"produced,omitempty"` // it is such a catalog
+
 	Secondary *secondary.Status `json:"secondary,omitempty"` // of a zone that comes from primaries
 }
 
@@ -61,7 +64,7 @@ func (c *Control) Zones() []Zone {
 		of := &snapshot.Config.Zones[i]
 		z := Zone{
 			Zone: sum.Zone, Serial: sum.Serial, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
-			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Secondary: copies[sum.Zone],
+			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Catalog: of.Entry.Catalog, Produced: of.Produced, Secondary: copies[sum.Zone],
 		}
 		for _, n := range of.Nameservers {
 			z.Nameservers = append(z.Nameservers, n.Name)

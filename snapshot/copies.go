@@ -77,7 +77,11 @@ func openTrust(cfg *config.Config, report *zones.Report) (trust transfer.Trust) 
 			}
 			pool, err := secondary.ReadCA(t.CA)
 			if err != nil {
-				path := fmt.Sprintf("zones.%s.transfer.out[%d].tls.ca", trimDot(string(z.Name)), j)
+				section := "zones"
+				if z.Produced {
+					section = "catalogs"
+				}
+				path := fmt.Sprintf("%s.%s.transfer.out[%d].tls.ca", section, trimDot(string(z.Name)), j)
 				report.AddError(cfg.ErrorAt(t.CAPos, path, err.Error(), hintOfCA))
 				continue
 			}

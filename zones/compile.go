@@ -68,6 +68,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 			c.addBalancedNames(z)
 			c.addWhoamiNames(z)
 			c.addReportAgent(z)
+			c.addCatalog(z)
 		}
 	}
 	c.link()
@@ -294,7 +295,7 @@ func (c *compiler) full() bool {
 }
 
 func (c *compiler) zoneErrorf(z *config.Zone, hint, what string, args ...any) {
-	c.errs = append(c.errs, c.cfg.ErrorAt(z.Pos, zonePath(z.Name), fmt.Sprintf(what, args...), hint))
+	c.errs = append(c.errs, c.cfg.ErrorAt(z.Pos, pathOf(z), fmt.Sprintf(what, args...), hint))
 }
 
 func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
@@ -305,6 +306,15 @@ func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what strin
 func (c *compiler) ofName(z ZoneID, b *config.BalancedName, hint, what string) config.Error {
 	apex := c.cfg.Zones[z].Name
 	return c.cfg.ErrorAt(b.Pos, zonePath(apex)+".names."+relative(b.Name, apex), what, hint)
+}
+
+// pathOf returns the path of a zone or a catalog in the configuration.
+func pathOf(z *config.Zone) string {
+	path := zonePath(z.Name)
+	if z.Produced {
+		return "catalogs" + strings.TrimPrefix(path, "zones")
+	}
+	return path
 }
 
 // zonePath returns the key of a zone, as an operator writes it.

@@ -145,6 +145,8 @@ func (o *zoneOptions) list(c *cobra.Command, out io.Writer) error {
 // originOf returns where a zone comes from.
 func originOf(z *control.Zone) string {
 	switch s := z.Secondary; {
+	case z.Produced:
+		return "catalogs"
 	case s == nil && z.File != "":
 		return z.File
 	case s == nil:
@@ -177,6 +179,9 @@ func (o *zoneOptions) print(z *control.Zone, out io.Writer) error {
 	}
 	w := &textWriter{w: out}
 	w.line("zone %s: serial %d, %d names, %d records, %d balanced, from %s", z.Zone, z.Serial, z.Names, z.Records, z.Balanced, originOf(z))
+	if z.Catalog != "" {
+		w.line("  in catalog %s", z.Catalog)
+	}
 	if z.Secondary != nil {
 		for _, line := range describeCopy(z.Secondary) {
 			w.line("  %s", line)
