@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -142,7 +143,7 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 	}
 	of, err := journal.Open(j.pathOf(z.Name), z.Name, bounds)
 	if corrupt := (*journal.CorruptError)(nil); errors.As(err, &corrupt) {
-		j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept)
+		j.noteCorrupt(z, of, corrupt)
 	} else if err != nil {
 		j.log.Error("cannot read the journal of a zone; its changes are kept in memory only", "zone", z.Name, "error", err)
 	}
@@ -151,6 +152,20 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 	}
 	j.zones[z.Name] = of
 	return of
+}
+
+// noteCorrupt logs that the journal of a zone was set aside. With serial: unixtime the time is above all lost serials.
+func (j *Journals) noteCorrupt(z *config.Zone, of *journal.Journal, corrupt *journal.CorruptError) {
+	j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept)
+	state, known := of.State()
+	now := uint32(time.Now().Unix())
+	switch {
+	case z.Serial == config.UnixtimeSerial && (!known || journal.Newer(now, state.Serial)):
+		of.Begin(now, journal.Digest{})
+	case !known:
+		j.log.Error("the serial of a zone may be lower than before: secondaries may keep their copy", "zone", z.Name,
+			"hint", fmt.Sprintf("compare dig SOA %[1]s of this server and of a secondary; if it is lower, raise the serial in the file of the zone, or take the zone whole there: rndc retransfer %[1]s, meridian zone retransfer %[1]s", z.Name))
+	}
 }
 
 // pathOf returns the file of a zone's journal; empty: it is in memory.

@@ -378,3 +378,57 @@ func TestUpdateAfterAReusedSerialHasNoDifference(t *testing.T) {
 		t.Error("no difference between the updates")
 	}
 }
+
+// TestSerialRisesAfterACorruptJournal corrupts the journal of a zone at different places, and starts again: secondaries would
+// keep their copy of a zone with a lower serial.
+func TestSerialRisesAfterACorruptJournal(t *testing.T) {
+	now := uint32(time.Now().Unix())
+	for what, c := range map[string]struct {
+		policy  config.SerialPolicy
+		corrupt func(file []byte) []byte
+		least   uint32 // the serial afterwards
+		logged  bool
+	}{
+		"increment and a wrong octet": {config.IncrementSerial, func(file []byte) []byte { file[len(file)/2] ^= 1; return file }, 11, false},
+		"increment and no entry":      {config.IncrementSerial, func([]byte) []byte { return []byte("nothing") }, 4, true},
+		"date and a wrong octet":      {config.DateSerial, func(file []byte) []byte { file[len(file)/2] ^= 1; return file }, 11, false},
+		"unixtime and a wrong octet":  {config.UnixtimeSerial, func(file []byte) []byte { file[len(file)/2] ^= 1; return file }, now, false},
+		"unixtime and no entry":       {config.UnixtimeSerial, func([]byte) []byte { return []byte("nothing") }, now, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			state := t.TempDir()
+			view := func() *View {
+				v := updated(t, fmt.Sprintf(updatedZone, 4))
+				v.Config.Zones[0].Serial = c.policy
+				return v
+			}
+			journals := newJournals(state)
+			served := load(t, journals, nil, view())
+			for i := range 6 {
+				served, _ = update(t, journals, served, func(m *dns.Msg) { m.Insert([]dns.RR{rr(t, fmt.Sprintf("www.example.com. 60 IN TXT %d", i))}) })
+			}
+			least := max(c.least, served.Data.Serial(0)+1)
+			if c.logged {
+				least = c.least
+			}
+			journals.Close()
+			path := filepath.Join(state, folderName, "example.com.journal")
+			file, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, c.corrupt(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			journals = NewJournals(slog.New(slog.NewTextHandler(&text, nil)))
+			journals.Use(state)
+			if got := load(t, journals, nil, view()).Data.Serial(0); got < least {
+				t.Errorf("serial %d, want at least %d", got, least)
+			}
+			if logged := strings.Contains(text.String(), "may be lower than before"); logged != c.logged || !strings.Contains(text.String(), "quarantined") {
+				t.Errorf("the log has %s", text.String())
+			}
+		})
+	}
+}

@@ -52,19 +52,23 @@ func openSyncing(path string, zone dnsname.Name, bounds Bounds, sync func(*os.Fi
 	}
 	end, invalid := j.read(content)
 	if invalid != nil {
-		return j.setAside(invalid)
+		return j.setAside(content, invalid)
 	}
 	j.current, j.end = true, end
 	return j, nil
 }
 
-// setAside renames a corrupt file, and begins another one with the overlay of the valid part.
-func (j *Journal) setAside(why error) (*Journal, error) {
+// setAside renames a corrupt file, and begins another one with the overlay of the valid part. No content has its digest, so
+// that the zone has a higher serial than before.
+func (j *Journal) setAside(content []byte, why error) (*Journal, error) {
 	corrupt := &CorruptError{Path: j.path, Aside: j.path + ".corrupt-" + time.Now().UTC().Format("20060102T150405Z"), Err: why}
 	if err := os.Rename(j.path, corrupt.Aside); err != nil {
 		return nil, err
 	}
 	j.changes, j.size = nil, 0
+	if last, found := j.lastSerial(content); found {
+		j.known, j.serial, j.digest = true, last, Digest{}
+	}
 	corrupt.Kept = len(j.overlay.Added) + len(j.overlay.Deleted)
 	if j.known {
 		if err := j.rewriteLocked(); err != nil {

@@ -251,7 +251,7 @@ func TestCorruptFileIsSetAside(t *testing.T) {
 			t.Errorf("octet %d: %v", at, err)
 		}
 		_ = os.Remove(corrupt.Aside)
-		if s, known := again.State(); int64(at) >= last && (!known || s.Serial != 2 || s.Added != 1 || s.Changes != 0) {
+		if s, known := again.State(); int64(at) >= last && (!known || s.Serial != 3 || s.Added != 1 || s.Changes != 0) {
 			t.Errorf("octet %d: %+v", at, s)
 		}
 	}
