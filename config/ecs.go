@@ -3,7 +3,6 @@ package config
 import (
 	"strings"
 
-	"github.com/miekg/dns"
 	"gopkg.in/yaml.v3"
 
 	"meridian/dnsname"
@@ -32,15 +31,12 @@ func (c *Config) UsesECS(name *BalancedName, p *Pool) bool {
 	return name.ECS.orInherited(p.ECS.orInherited(c.Server.ECS))
 }
 
-// UsesECSAt reports whether the client subnet of a query for a name and type is used. It considers only balanced names;
-// all others use the server's setting.
-func (c *Config) UsesECSAt(name dnsname.Name, qtype uint16) bool {
+// UsesECSAt reports whether the client subnet of a query for a name is used. It considers only balanced names; all
+// others use the server's setting.
+func (c *Config) UsesECSAt(name dnsname.Name) bool {
 	b := c.balancedAt(name)
 	if b == nil {
 		return c.Server.ECS
-	}
-	if b.AAAA != nil && qtype == dns.TypeAAAA {
-		b = b.AAAA
 	}
 	for i := range c.Pools {
 		if c.Pools[i].Name == b.Pool {

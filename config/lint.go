@@ -21,6 +21,7 @@ func (d *decoder) lint(cfg *Config) {
 	}
 	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily), types: make(map[string]uint8)}
 	s.reportsLoad, s.bound = make(map[string]bool), boundPools(cfg.Zones)
+	s.decidesECS = ecsPools(cfg.Zones)
 	s.multiAnswer, s.loadedRegions = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
 	for i := range cfg.Pools {
 		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
@@ -54,6 +55,17 @@ func boundPools(zones []Zone) map[string]bool {
 		}
 	}
 	return bound
+}
+
+// ecsPools returns the pools that decide whether names use client subnets: not those of views, and for AAAA only.
+func ecsPools(zones []Zone) map[string]bool {
+	decide := make(map[string]bool)
+	for i := range zones {
+		for j := range zones[i].Names {
+			decide[zones[i].Names[j].Pool] = true
+		}
+	}
+	return decide
 }
 
 // warnUnused warns of definitions without a reference.
@@ -143,6 +155,7 @@ type linter struct {
 	loadedRegions map[string]bool      // regions with a load
 	reportsLoad   map[string]bool      // results of reported, by pool
 	bound         map[string]bool      // pools that a name is bound to
+	decidesECS    map[string]bool      // see ecsPools
 	types         map[string]uint8     // results of typesOf, by pool
 }
 

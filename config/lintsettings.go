@@ -28,7 +28,7 @@ func (r *poolReader) noteSettings(n *yaml.Node) {
 //	policy: least-load            the same, and no member has a capacity
 //	policy: fastest               no member has a check, or is a pool with members that may
 //	trickle                       fewer than two members may be answered
-//	ecs                           no name is bound to the pool
+//	ecs                           no name is bound to the pool for all clients and types but AAAA
 //	spread                        all members are in one region, or all answers have one member
 //	a member with match: default  all such members are disabled or have weight 0
 //	the pool itself               all its members are
@@ -44,8 +44,8 @@ func (s *linter) unusedSettings(p *Pool) {
 	if p.Trickle > 0 && ready == 1 {
 		s.idle(p, "trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
 	}
-	if !s.bound[p.Name] { // checked even if absent: idle warns only of keys in the file
-		s.idle(p, "ecs", "no name is bound to this pool: the ecs of the outer pool applies", "write it at the names, or at the pool that they are bound to")
+	if !s.decidesECS[p.Name] { // checked even if absent: idle warns only of keys in the file
+		s.idle(p, "ecs", "no name takes ecs from this pool: that of the outer pool applies, or of the pool for A and for all clients", "write it at the names, or at that pool")
 	}
 	if p.SpreadRegion {
 		s.idleSpread(p, func(what string) { s.idle(p, "spread", what, "leave it out") })

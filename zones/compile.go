@@ -227,7 +227,7 @@ func (c *compiler) bound(b Binding, name *config.BalancedName) uint32 {
 		return c.binding(b)
 	}
 	aaaa := b
-	aaaa.Pool, aaaa.Answers, aaaa.ECS = c.pools[name.AAAA.Pool], name.AAAA.Answers, c.usesECS(name.AAAA)
+	aaaa.Pool, aaaa.Answers = c.pools[name.AAAA.Pool], name.AAAA.Answers
 	aaaa.CName, aaaa.Types = c.cnames[aaaa.Pool], c.families[aaaa.Pool].types()&givesV6
 	b.Types &^= givesV6
 	b.AAAA = 1 + c.binding(aaaa)

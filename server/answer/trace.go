@@ -101,7 +101,7 @@ func (a *ExplainQuery) time() time.Time {
 // soon as it has a location.
 func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
 	s := &activeSnapshot{snapshot: &snapshot.Snapshot{Geo: where}, config: &cfg.Server, ecsFrom: networksOf(cfg.Server.ECSFrom)}
-	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name, asked.Type))
+	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
 	if source == "ecs" {
 		return asked, asked.Client
 	}
