@@ -114,6 +114,35 @@ zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	}
 }
 
+// TestTransferTakesNoEditOfAMasterFile edits the file of another zone: only a reload takes that, not a transfer.
+func TestTransferTakesNoEditOfAMasterFile(t *testing.T) {
+	t.Parallel()
+	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
+	writeFile(t, dir, "key", copySecret)
+	writeFile(t, dir, "zone", copyZone(1, "192.0.2.2"))
+	writeFile(t, dir, "other", copyZone(1, "192.0.2.50"))
+	from := fmt.Sprintf(`
+server: {listen: ["127.0.0.1:%[1]d"], workers: 1}
+tsig: {xfr: {secret_file: %[2]s/key}}
+zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/8], key: xfr}], notify: ["127.0.0.1:%[3]d"]}}}
+`, ports[0], dir, ports[1])
+	primary := start(t, from)
+	text := fmt.Sprintf(copyingConfig, ports[1], dir, ports[0]) + "  example.org: {file: " + dir + "/other}\n"
+	to := start(t, text)
+	awaitCopied(t, ports[1], "host.example.com.", dns.TypeA, "NOERROR 192.0.2.2")
+	for i, edit := range []string{copyZone(2, "192.0.2.51"), "@ SOA (half of an edit\n"} {
+		address := fmt.Sprintf("192.0.2.%d", 3+i)
+		writeFile(t, dir, "other", edit)
+		writeFile(t, dir, "zone", copyZone(2+i, address))
+		primary.reload(from)
+		awaitCopied(t, ports[1], "host.example.com.", dns.TypeA, "NOERROR "+address)
+		awaitCopied(t, ports[1], "host.example.org.", dns.TypeA, "NOERROR 192.0.2.50")
+	}
+	writeFile(t, dir, "other", copyZone(3, "192.0.2.52"))
+	to.reload(text)
+	awaitCopied(t, ports[1], "host.example.org.", dns.TypeA, "NOERROR 192.0.2.52")
+}
+
 // TestOtherServersArePrimaries takes a zone from each of them, with TSIG, and its change after a notification.
 func TestOtherServersArePrimaries(t *testing.T) {
 	for program, c := range map[string]struct {
