@@ -59,6 +59,13 @@ func TestUpdateOfAZoneThatFailsLeavesOthers(t *testing.T) {
 			t.Errorf("zone %s: %+v, want %s", batch[i].Zone, outcomes[i], dns.RcodeToString[want])
 		}
 	}
+	if outcomes[0].Reason != "the zone has no data" {
+		t.Errorf("zone without data: %+v", outcomes[0])
+	}
+	request := &transfer.UpdateRequest{Packet: batch[0].Packet, Key: "xfr."}
+	if u := transfer.Evaluate(l.current.Snapshot.Config, l.current.Snapshot.Zones, 1, request, 0); u.Rcode != dns.RcodeServerFailure {
+		t.Errorf("zone without data, evaluated: %+v", u)
+	}
 	l.journals = nil // so that updates panic
 	outcomes = make([]answer.UpdateOutcome, len(batch))
 	l.makeBatch(batch, outcomes)
