@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,7 +56,7 @@ func (d *decoder) updateRules(z *Zone) setter {
 			var rule UpdateRule
 			ok := d.mapping(item, []field{
 				{name: "key", set: d.tsigKey(&rule.Key)},
-				{name: "names", set: d.updateNames(&rule.Names)},
+				{name: "names", set: d.updateNames(&rule.Names, z.Name)},
 				{name: "types", set: d.updateTypes(&rule.Types)},
 			})
 			if ok {
@@ -90,7 +91,7 @@ func (d *decoder) checkUpdates(cfg *Config) {
 	}
 }
 
-func (d *decoder) updateNames(to *[]string) setter {
+func (d *decoder) updateNames(to *[]string, zone dnsname.Name) setter {
 	return func(n *yaml.Node) {
 		ok := d.list(n, func(item *yaml.Node) {
 			s, ok := d.scalar(item)
@@ -99,12 +100,28 @@ func (d *decoder) updateNames(to *[]string) setter {
 			case s == "" || strings.HasSuffix(s, "."):
 				d.errorf(item, quote(s)+" is not relative to the zone", `write it without the zone, such as "_acme-challenge.*", or "@" for the zone itself`)
 			default:
+				d.checkUpdateName(item, s, zone)
 				*to = append(*to, strings.ToLower(s))
 			}
 		})
 		if ok && len(n.Content) == 0 {
 			d.errorAtKey(n, "an empty list", `write ["*"] for all names`)
 		}
+	}
+}
+
+// checkUpdateName reports an error for a pattern that no name matches, and warns of one that repeats the zone.
+func (d *decoder) checkUpdateName(item *yaml.Node, s string, zone dnsname.Name) {
+	if s == "@" {
+		return
+	}
+	name, err := dnsname.Parse(strings.ReplaceAll(s, "*", "x") + ".")
+	switch {
+	case err != nil || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		d.errorf(item, quote(s)+" matches no domain name", `write labels with single dots between them, such as "_acme-challenge.*"`)
+	case zone != "." && name.Within(zone):
+		within := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(s)+".", string(zone)), ".")
+		d.warn(item, "names are relative to the zone: this is "+quote(s+"."+string(zone)), "write "+quote(cmp.Or(within, "@")))
 	}
 }
 

@@ -36,6 +36,9 @@ func TestUpdatesThatCannotWorkAreErrors(t *testing.T) {
 		"state: s\n" + head + `update: [{names: ["*"]}]}}`:                        "key",
 		"state: s\n" + head + `update: [{key: k, names: ["*"], types: [AXFR]}]}}`: "is not a type of data",
 		"state: s\n" + head + `update: [{key: k, names: ["a.example.com."]}]}}`:   "is not relative to the zone",
+		"state: s\n" + head + `update: [{key: k, names: ["a..b"]}]}}`:             `"a..b" matches no domain name`,
+		"state: s\n" + head + `update: [{key: k, names: ["x y"]}]}}`:              `"x y" matches no domain name`,
+		"state: s\n" + head + `update: [{key: k, names: [".*"]}]}}`:               `".*" matches no domain name`,
 		"state: s\n" + head + `update: [{key: other, names: ["*"]}]}}`:            "other",
 		"state: s\n" + head + `update: [{key: k, names: [], types: []}]}}`:        "an empty list",
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -75,14 +76,35 @@ func (c *Control) RefreshZone(ctx context.Context, name dnsname.Name, force bool
 	case errors.Is(err, secondary.ErrUnknown):
 		return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries here", name), Hint: "meridian zone list lists the zones"}
 	case err != nil:
-		return Zone{}, &RequestError{What: err.Error(), Hint: "the zone that was served is served on"}
+		return Zone{}, &RequestError{What: err.Error(), Hint: "the zone is unchanged; meridian zone status ZONE shows whether it is served"}
 	}
-	for _, s := range c.copies.keeper.Load().Status(time.Now()) {
-		if s.Zone == name {
-			return Zone{Zone: name, Serial: s.Serial, Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Secondary: &s}, nil
+	return c.awaitServed(ctx, name)
+}
+
+const (
+	servedWithin  = 5 * time.Second // the zones of a large server take seconds to build
+	servedLookups = 20 * time.Millisecond
+)
+
+// awaitServed returns a zone that comes from primaries, when its copy is served, or as it is after a bounded time: the copy
+// may not fit the configuration.
+func (c *Control) awaitServed(ctx context.Context, name dnsname.Name) (Zone, error) {
+	ctx, cancel := context.WithTimeout(ctx, servedWithin)
+	defer cancel()
+	for {
+		all := c.Zones()
+		i := slices.IndexFunc(all, func(z Zone) bool { return z.Zone == name && z.Secondary != nil })
+		switch {
+		case i < 0:
+			return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries any more", name), Hint: "meridian zone list lists the zones"}
+		case all[i].Serial == all[i].Secondary.Serial || ctx.Err() != nil:
+			return all[i], nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(servedLookups):
 		}
 	}
-	return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries any more", name)}
 }
 
 // copyStatuses returns the status of the zones that come from primaries, by name.

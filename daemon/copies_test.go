@@ -98,6 +98,12 @@ zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	if s := to.Copies(); len(s) != 1 || s[0].State != secondary.Ready || s[0].Serial != 2 || s[0].Failures != 0 {
 		t.Errorf("status %+v", s)
 	}
+	switch z, err := to.RefreshZone(t.Context(), "example.com.", true); {
+	case err != nil:
+		t.Error(err)
+	case z.Secondary == nil || z.Secondary.Serial != 2 || z.Serial != 2 || z.Names == 0 || z.Records == 0 || z.Balanced != 1 || len(z.Bound) != 1 || z.TTL == 0:
+		t.Errorf("the refreshed zone is %+v", z)
+	}
 	if err := primary.stop(); err != nil {
 		t.Error(err)
 	}

@@ -203,7 +203,10 @@ func describeCopy(s *secondary.Status) (lines []string) {
 	if s.Error != "" {
 		lines = append(lines, fmt.Sprintf("%d failed checks; the last: %s", s.Failures, s.Error))
 	}
-	if !s.Next.IsZero() {
+	switch {
+	case s.Checking:
+		lines = append(lines, "asking the primaries now")
+	case !s.Next.IsZero():
 		lines = append(lines, "next check "+timeText(s.Next))
 	}
 	return lines
@@ -219,7 +222,7 @@ func (o *zoneOptions) refresh(c *cobra.Command, name string, whole bool, out io.
 	if o.output == outputJSON {
 		return printJSON(out, z)
 	}
-	fmt.Fprintf(out, "zone %s: serial %d from %s, confirmed %s\n", z.Zone, z.Serial, z.Secondary.Primary, timeText(z.Secondary.Confirmed))
+	fmt.Fprintf(out, "zone %s: serial %d from %s, confirmed %s\n", z.Zone, z.Secondary.Serial, z.Secondary.Primary, timeText(z.Secondary.Confirmed))
 	return nil
 }
 

@@ -33,6 +33,7 @@ type zone struct {
 	expired  bool        // as it was reported
 	due      time.Time   // of the next check
 	tried    time.Time   // when the last check began; zero: none has
+	checking bool        // a check runs
 	failures int         // consecutive ones
 	err      string      // of the last check; empty: it succeeded
 }
@@ -151,8 +152,9 @@ func (z *zone) settingsNow() Zone {
 func (z *zone) check(ctx context.Context, force bool) error {
 	z.mu.Lock()
 	settings := z.settings
-	z.tried, z.due = time.Now(), time.Now().Add(mostWait)
+	z.tried, z.due, z.checking = time.Now(), time.Now().Add(mostWait), true
 	z.mu.Unlock()
+	defer z.endCheck()
 	var err error
 	for i := range settings.Primaries {
 		p := &settings.Primaries[i]
@@ -168,6 +170,12 @@ func (z *zone) check(ctx context.Context, force bool) error {
 	}
 	z.fail(err)
 	return err
+}
+
+func (z *zone) endCheck() {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.checking = false
 }
 
 // ask asks one primary.
@@ -317,6 +325,7 @@ type Status struct {
 	Serial    uint32       `json:"serial"`
 	Confirmed time.Time    `json:"confirmed,omitzero"` // when a primary last had the serial of the copy
 	Expires   time.Time    `json:"expires,omitzero"`
+	Checking  bool         `json:"checking,omitempty"` // a check runs; there is then no time of the next one
 	Next      time.Time    `json:"next_check,omitzero"`
 	Failures  int          `json:"failures,omitempty"` // consecutive checks
 	Error     string       `json:"error,omitempty"`    // of the last check
@@ -332,7 +341,10 @@ const (
 func (z *zone) status(now time.Time) Status {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	s := Status{Zone: z.settings.Name, State: Waiting, Next: z.due, Failures: z.failures, Error: z.err}
+	s := Status{Zone: z.settings.Name, State: Waiting, Checking: z.checking, Next: z.due, Failures: z.failures, Error: z.err}
+	if z.checking {
+		s.Next = time.Time{}
+	}
 	if c := z.copy; c != nil {
 		s.State, s.Primary, s.Serial, s.Confirmed, s.Expires = Ready, c.Primary, c.SOA.Serial, c.Confirmed, c.ExpiresAt()
 		if c.Expired(now) {

@@ -494,3 +494,26 @@ func TestZoneThatIsRemovedIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestStatusDuringACheck has a primary that does not answer yet: the time of the next check is not known.
+func TestStatusDuringACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		release := make(chan struct{})
+		w.primaries[0].serve(1, nsRecord, aRecord)
+		w.primaries[0].set(func() {
+			w.primaries[0].answer = func(net.Conn, []byte) bool { <-release; return false }
+		})
+		w.use(nil)
+		time.Sleep(10 * time.Millisecond)
+		if s := w.now(); !s.Checking || !s.Next.IsZero() {
+			t.Errorf("during the check %+v", s)
+		}
+		close(release)
+		time.Sleep(10 * time.Millisecond)
+		if s := w.now(); s.Checking || s.State != Ready || time.Until(s.Next) <= 0 || time.Until(s.Next) > time.Hour {
+			t.Errorf("after the check %+v", s)
+		}
+	})
+}
