@@ -84,9 +84,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		d.updateRules(z)(update)
 	}
 	d.noteAnswerSettings(n, z)
-	if at := yamldoc.Child(n, "journal"); at != nil && !z.Journaled() && len(z.Primaries) == 0 {
-		d.warn(at, "no effect: no changes of this zone are kept", "write transfer or update, or serial: increment or date, or leave journal out")
-	}
+	d.warnUnusedJournal(n, z)
 	d.access(allow, deny, &z.Access)
 	d.checkPrimaries(n, z)
 	if yamldoc.Child(n, "file") == nil && yamldoc.Child(n, "primaries") == nil {
@@ -100,6 +98,13 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 	if nameservers != nil {
 		d.nameservers(nameservers, z, balanced)
+	}
+}
+
+// warnUnusedJournal warns of a journal of a zone whose changes are not kept.
+func (d *decoder) warnUnusedJournal(n *yaml.Node, z *Zone) {
+	if at := yamldoc.Child(n, "journal"); at != nil && !z.Journaled() && len(z.Primaries) == 0 {
+		d.warn(at, "no effect: no changes of this zone are kept", "write transfer or update, or serial: increment or date, or leave journal out")
 	}
 }
 
