@@ -292,8 +292,15 @@ func (d *detector) end(r *rates) (ended []Flood) {
 	return ended
 }
 
-// learn moves the usual rates towards the present ones. After the start it is their mean.
+// learn moves the usual rates towards the present ones. After the start it is their mean. It keeps none while no flood is
+// to be found, and starts again after that.
 func (d *detector) learn(r *rates) {
+	if d.min <= 0 {
+		clear(d.usual)
+		clear(d.over)
+		d.seconds = 0
+		return
+	}
 	floor := d.min / factor // no limit depends on lower rates
 	for k, n := range r.of {
 		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples {

@@ -1,10 +1,16 @@
 package top
 
 import (
+	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/server/answer"
 )
 
 // TestUsualTrafficIsNoFlood has traffic that is steady, that grows tenfold in minutes and falls again, and a flash crowd of
@@ -142,6 +148,22 @@ func TestZeroReportsNoFlood(t *testing.T) {
 	m.expect("name big.example.com.")
 	if strings.Join(m.events, "") == "" {
 		t.Error("no event")
+	}
+}
+
+// TestNoUsualRatesWithoutFloods has more names than usual rates are kept: with the setting 0,
+// no rate is too low to be kept.
+func TestNoUsualRatesWithoutFloods(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0)
+	table := New(0, began)
+	for range minSamples {
+		for i := range tracked + 100 {
+			table.Add(&answer.Sample{Weight: 1, Name: wire(fmt.Sprintf("n%d.example.com.", i)), Source: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Type: dns.TypeA}, began)
+		}
+	}
+	table.Tick(began.Add(2 * time.Second))
+	if n := len(table.detector.usual); n > 0 {
+		t.Errorf("%d usual rates are kept, want none", n)
 	}
 }
 
