@@ -168,10 +168,10 @@ func (l *instance) logReloaded(ctx context.Context, begun time.Time) {
 	}
 }
 
-// countLoaded counts the contents of a snapshot.
+// countLoaded counts the contents of a snapshot, without what dynamic updates changed: that is not of the configuration.
 func countLoaded(s *snapshot.Snapshot) *control.Loaded {
 	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
-	for i, z := range s.Zones.Summary() {
+	for i, z := range s.Zones.Configured() {
 		n.Bound += z.Balanced
 		if len(s.Config.Zones[i].Primaries) > 0 { // what it has is not of this configuration: no reload removes it
 			n.Names += z.Balanced

@@ -162,6 +162,14 @@ func (s *Data) Summary() []ZoneSummary {
 	return all
 }
 
+// Configured counts as Summary does, without what updates changed. Do not change it.
+func (s *Data) Configured() []ZoneSummary {
+	if s.configured != nil {
+		return s.configured
+	}
+	return s.Summary()
+}
+
 // LargestTTLs returns the largest TTL of each zone, in configuration order: of its records, of the names that are bound
 // to pools, and of negative answers. That is how long resolvers may keep what the zone has now.
 func (s *Data) LargestTTLs() []uint32 {

@@ -55,6 +55,7 @@ type updater struct {
 func (s *Data) fork() *Data {
 	const room = 8 // nodes of an update
 	d := *s
+	d.configured = s.Configured()
 	d.nodes = append(make([]node, 0, len(s.nodes)+room), s.nodes...)
 	d.index, d.zones, d.cuts = slices.Clone(s.index), slices.Clone(s.zones), slices.Clip(s.cuts)
 	return &d

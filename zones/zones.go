@@ -62,11 +62,12 @@ type Data struct {
 	memberSets []memberSet  // in their order
 	presigned  []*Presigned // by ZoneID; nil: no zone is presigned
 	masters    []string
-	access     []*access  // by ZoneID; nil: every zone answers all clients
-	views      *views     // nil: no view is configured
-	viewed     []uint32   // by ViewsID and ViewID: see InView
-	copies     []*Copy    // by ZoneID; nil: no zone has primaries
-	kept       *keptFiles // the files that it is compiled from; nil: no zone has primaries
+	access     []*access     // by ZoneID; nil: every zone answers all clients
+	views      *views        // nil: no view is configured
+	viewed     []uint32      // by ViewsID and ViewID: see InView
+	copies     []*Copy       // by ZoneID; nil: no zone has primaries
+	kept       *keptFiles    // the files that it is compiled from; nil: no zone has primaries
+	configured []ZoneSummary // of the data before the first update; nil: there was no update
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -9,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+	"github.com/miekg/dns"
 
 	"meridian/config"
 )
@@ -267,4 +270,63 @@ func TestInvalidConfigurationWithoutStateNamesStateFlag(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	writeFile(t, file, "server: {")
 	expectMatch(t, said(t, exitConfig, "serve", "-c", file), `no last good configuration: the state directory is unknown" hint="serve --state DIR `)
+}
+
+// TestUpdatesAreNotCountedAsRemoved makes more updates than the configuration has names, then reloads and restarts with the same
+// files, with an edited file, and with one that has fewer than half of its names.
+func TestUpdatesAreNotCountedAsRemoved(t *testing.T) {
+	const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ=="
+	dir := t.TempDir()
+	write := func(names ...string) {
+		writeFile(t, filepath.Join(dir, "key"), secret)
+		writeFile(t, filepath.Join(dir, "conf.d/meridian.yaml"), `server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+state: ../state
+tsig: {acme: {secret_file: ../key}}
+pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}}
+zones:
+  gslb.example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    update: [{key: acme, names: ["_acme-challenge", "_acme-challenge.*"], types: [TXT]}]
+    names: {`+strings.Join(names, ": {pool: web}, ")+`: {pool: web}}
+`)
+	}
+	write("www", "api", "ftp", "img")
+	at, api, _, stop := goodServer(t, dir)
+	client := &dns.Client{Timeout: time.Minute, TsigSecret: map[string]string{"acme.": secret}}
+	for i := range 9 {
+		msg := new(dns.Msg).SetUpdate("gslb.example.com.")
+		rr, err := dns.NewRR(fmt.Sprintf("_acme-challenge.%d.gslb.example.com. 60 IN TXT x", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg.Insert([]dns.RR{rr})
+		msg.SetTsig("acme.", dns.HmacSHA256, 300, time.Now().Unix())
+		if answer, _, err := client.Exchange(msg, at); err != nil || answer.Rcode != dns.RcodeSuccess {
+			t.Fatalf("update: %v, %v", err, answer)
+		}
+	}
+	expectMatch(t, said(t, exitOK, "reload", api), `^loaded .* 1 zones, 5 names \(4 balanced\)`)
+	expectMatch(t, said(t, exitOK, "reload", api), `^loaded `) // what serves by now was loaded while there were updates
+	stop()
+
+	_, _, stderr, stop := goodServer(t, dir)
+	stop()
+	write("www", "api", "ftp", "new")
+	at, api, edited, stop := goodServer(t, dir)
+	if got := lookUp(t, at, "new.gslb.example.com."); got != "192.0.2.1" {
+		t.Errorf("after an edit and a restart, new is %s", got)
+	}
+	if logged := stderr.String() + edited.String(); strings.Contains(logged, "last good one") {
+		t.Errorf("a restart does not serve the configuration:\n%s", logged)
+	}
+	write("www")
+	expectMatch(t, said(t, exitConfig, "reload", api), `^meridian: the new configuration has 2 names, fewer than half of the 5 that are served`)
+	stop()
+	at, _, _, stop = goodServer(t, dir)
+	defer stop()
+	if got := lookUp(t, at, "new.gslb.example.com."); got != "192.0.2.1" {
+		t.Errorf("after a restart with too few names, new is %s", got)
+	}
 }
