@@ -25,3 +25,19 @@ error report: a.example.com. A: code 6 DNSSEC Bogus, once, the last from 192.0.2
 		t.Errorf("%s\nwant\n%s", out.String(), want)
 	}
 }
+
+// TestErrorReportsAreProblems checks that recent reports about our zones are problems, alone as well, and no others.
+func TestErrorReportsAreProblems(t *testing.T) {
+	at := time.Unix(1_000_000, 0)
+	ours := answer.ErrorReport{Name: "a.example.com.", Zone: "example.com.", Last: at.Add(-23 * time.Hour)}
+	old := answer.ErrorReport{Name: "b.example.com.", Zone: "example.com.", Last: at.Add(-25 * time.Hour)}
+	foreign := answer.ErrorReport{Name: "example.org.", Last: at}
+	s := &control.Status{At: at, ErrorReports: []answer.ErrorReport{old, foreign}}
+	if keepProblems(s); hasProblems(s) || len(s.ErrorReports) != 0 {
+		t.Errorf("problems: %v", s.ErrorReports)
+	}
+	s.ErrorReports = []answer.ErrorReport{old, foreign, ours}
+	if keepProblems(s); !hasProblems(s) || len(s.ErrorReports) != 1 || s.ErrorReports[0] != ours {
+		t.Errorf("problems: %v", s.ErrorReports)
+	}
+}

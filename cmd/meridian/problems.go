@@ -2,13 +2,21 @@ package main
 
 import (
 	"slices"
+	"time"
 
 	"meridian/control"
+	"meridian/server/answer"
 )
 
-// keepProblems removes from s the regions that are not down, the members without problems,
-// and the pools without problems that answer in normal mode.
+// recentReport is the greatest age of an error report that is a problem. Resolvers that still have the error repeat it.
+const recentReport = 24 * time.Hour
+
+// keepProblems removes from s the regions that are not down, the members without problems, the pools without problems
+// that answer in normal mode, and the error reports that are old or about no zone of the server.
 func keepProblems(s *control.Status) {
+	s.ErrorReports = slices.DeleteFunc(s.ErrorReports, func(r answer.ErrorReport) bool {
+		return r.Zone == "" || s.At.Sub(r.Last) > recentReport
+	})
 	s.Regions = slices.DeleteFunc(s.Regions, func(r control.RegionStatus) bool { return !r.Down })
 	for i := range s.Pools {
 		p := &s.Pools[i]
@@ -27,7 +35,7 @@ func keepProblems(s *control.Status) {
 // hasProblems reports whether keepProblems has left something, or a warning applies.
 func hasProblems(s *control.Status) bool {
 	failed := s.Latency != nil && (s.Latency.Stale || s.Latency.Error != "")
-	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(s.Floods)+len(warningsOf(s)) > 0 || failed
+	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(s.Floods)+len(s.ErrorReports)+len(warningsOf(s)) > 0 || failed
 }
 
 // isFine reports whether nothing is wrong with a member: it and its addresses are up, or

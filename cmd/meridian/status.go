@@ -71,7 +71,7 @@ Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 	}
 	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
-	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions with problems")
+	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions with problems, and recent error reports")
 	return command
 }
 

@@ -48,10 +48,42 @@ func (r *Responder) takeReport(source netip.Addr) bool {
 	if r.facts.transport == UDP && !r.query.edns.proved {
 		return false
 	}
-	if r.reports != nil && r.postponed == nil && !r.reports.put(r.at.active.agent, r.query.name, source, r.engine.clock()) {
+	if r.reports != nil && r.postponed == nil && !r.putReport(source) {
 		r.counts.add(uint32(reportsLost))
 	}
 	return true
+}
+
+// putReport passes the query to the reader of reports. It returns false if there is no room. A report with a name in no zone
+// of ours has less of it: anyone can send many of these.
+func (r *Responder) putReport(source netip.Addr) bool {
+	a, room := r.at.active.agent, uint64(foreignRecords)
+	if _, reported, _, ok := a.split(r.query.name); ok {
+		var buf [dnsname.MaxSize]byte
+		name := append(append(buf[:0], reported...), 0)
+		if r.at.active.zones.Lookup(name, dns.TypeSOA).Kind != zones.Refused {
+			room = reportRecords
+		}
+	}
+	return r.reports.put(a, r.query.name, source, r.engine.clock(), room)
+}
+
+// split returns the parts of the name of a report: the label of the types, the reported name without the root, and the label
+// of the code. ok is false if the name is not that of a report.
+func (a *agent) split(name dnsname.Wire) (types, reported, code []byte, ok bool) {
+	const er = "\x03_er"
+	end := len(name) - len(a.name) - len(er)
+	if end <= len(er) || !bytes.HasPrefix(name, []byte(er)) {
+		return nil, nil, nil, false
+	}
+	begin, last := len(er)+1+int(name[len(er)]), 0
+	for at := begin; at < end; at += 1 + int(name[at]) {
+		last = at
+	}
+	if last == 0 {
+		return nil, nil, nil, false
+	}
+	return name[len(er)+1 : begin], name[begin:last], name[last+1 : end], true
 }
 
 // maxReportedTypes is the largest number of types of a report: a query has one, those of several queries may be in one
@@ -61,25 +93,16 @@ const maxReportedTypes = 4
 // parse reads the name of a report in lower case, _er.TYPE.NAME.CODE._er.AGENT, with further types after hyphens (RFC 9567
 // 6.1.1).
 func (a *agent) parse(name dnsname.Wire) (report ErrorReport, reported dnsname.Wire, ok bool) {
-	const er = "\x03_er"
-	end := len(name) - len(a.name) - len(er)
-	if end <= 0 || !bytes.HasPrefix(name, []byte(er)) {
+	typesLabel, above, codeLabel, ok := a.split(name)
+	if !ok {
 		return report, nil, false
 	}
-	var starts []int // of the labels between the two "_er"
-	for at := len(er); at < end; at += 1 + int(name[at]) {
-		starts = append(starts, at)
-	}
-	if len(starts) < 2 {
-		return report, nil, false
-	}
-	last := starts[len(starts)-1]
-	code, err := strconv.ParseUint(string(name[last+1:end]), 10, 16)
-	types, known := reportedTypes(string(name[len(er)+1 : starts[1]]))
+	code, err := strconv.ParseUint(string(codeLabel), 10, 16)
+	types, known := reportedTypes(string(typesLabel))
 	if err != nil || !known {
 		return report, nil, false
 	}
-	reported = append(bytes.Clone(name[starts[1]:last]), 0)
+	reported = append(bytes.Clone(above), 0)
 	report = ErrorReport{Name: reported.String(), Type: types, Code: uint16(code), Error: dns.ExtendedErrorCodeToString[uint16(code)]}
 	return report, reported, true
 }

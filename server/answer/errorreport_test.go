@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +209,37 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 	if last := latest[len(latest)-1]; last.Name != fmt.Sprintf("z%d.example.com.", zoneCount-1) {
 		t.Errorf("the last one is %v", last)
+	}
+}
+
+// TestForeignReportsLeaveRoomForOurs sends many reports with names in no zone of ours and some malformed ones around one
+// about our zone, in each order: it is kept.
+func TestForeignReportsLeaveRoomForOurs(t *testing.T) {
+	for _, position := range []int{0, 20, 40} {
+		p := newPaths(answertest.Build(t, agentYAML("agent.example.com"), agentZone))
+		from, e := netip.MustParseAddr("192.0.2.9"), p.wire.engine
+		send := func(name string) {
+			p.wire.Respond(nil, answertest.Packed(t, answertest.Ask(name+"._er.agent.example.com.", dns.TypeTXT)), from, true)
+		}
+		for round := range 5 {
+			for i := range 41 {
+				if i == position && round == 0 {
+					send("_er.1.www.example.com.6")
+				}
+				send(fmt.Sprintf("_er.1.x%d-%d.example.org.6", round, i))
+				send(fmt.Sprintf("x%d", i))
+			}
+			e.ErrorReports()
+		}
+		latest, _ := e.ErrorReports()
+		foreign := slices.DeleteFunc(slices.Clone(latest), func(r ErrorReport) bool { return r.Zone != "" })
+		ours := slices.IndexFunc(latest, func(r ErrorReport) bool { return r.Name == "www.example.com." && r.Reports == 1 })
+		if ours < 0 || len(foreign) == 0 || len(foreign) > 8 {
+			t.Errorf("position %d: kept %v", position, latest)
+		}
+		if n := e.Counters().ReportLost; n == 0 {
+			t.Errorf("position %d: the reports without room are not counted", position)
+		}
 	}
 }
 

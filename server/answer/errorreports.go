@@ -43,11 +43,16 @@ const (
 	// maxErrorReports is the number of different reports that are kept; a new one replaces the one that was repeated
 	// least recently.
 	maxErrorReports = 32
+	// maxForeignReports is the number of them with names in no zone of ours. Anyone can send reports with any names: these
+	// must not replace those about our zones.
+	maxForeignReports = 8
 	// maxReportCounts is the number of counts by zone and code. Reports that would need more are counted without zone.
 	maxReportCounts = 1024
 	// reportRecords is the room of a ring: resolvers send a report once for each error and TTL, and it is read every
 	// second. It is a power of two.
 	reportRecords = 32
+	// foreignRecords is the part of the room for reports with names in no zone of ours.
+	foreignRecords = 8
 )
 
 // rawReport is the name of a report as a responder passes it to the reader.
@@ -70,10 +75,10 @@ type reportRing struct {
 
 func (g *reportRing) isClosed() bool { return g.closed.Load() }
 
-// put adds a report. It returns false if there is no room.
-func (g *reportRing) put(to *agent, name []byte, source netip.Addr, now time.Time) bool {
+// put adds a report. It returns false if there is no room: so many records already wait.
+func (g *reportRing) put(to *agent, name []byte, source netip.Addr, now time.Time, room uint64) bool {
 	n := g.written.Load()
-	if n-g.read.Load() == reportRecords {
+	if n-g.read.Load() >= room {
 		return false
 	}
 	r := &g.records[n%reportRecords]
@@ -128,7 +133,29 @@ func (e *errorReports) addLocked(r *rawReport, data *zones.Data) {
 		report.First, report.Reports = e.latest[i].First, e.latest[i].Reports+1
 		e.latest = slices.Delete(e.latest, i, i+1)
 	}
-	e.latest = append(e.latest[max(0, len(e.latest)-maxErrorReports+1):], report)
+	e.makeRoomLocked(report.isForeign())
+	e.latest = append(e.latest, report)
+}
+
+// isForeign reports whether the name is in no zone of ours.
+func (r *ErrorReport) isForeign() bool { return r.Zone == "" }
+
+// makeRoomLocked removes the report that a new one replaces, if there are too many.
+func (e *errorReports) makeRoomLocked(foreign bool) {
+	isForeign := func(r ErrorReport) bool { return r.isForeign() }
+	count := 0
+	for i := range e.latest {
+		if e.latest[i].isForeign() {
+			count++
+		}
+	}
+	switch {
+	case foreign && count >= maxForeignReports:
+		i := slices.IndexFunc(e.latest, isForeign)
+		e.latest = slices.Delete(e.latest, i, i+1)
+	case len(e.latest) >= maxErrorReports:
+		e.latest = slices.Delete(e.latest, 0, 1)
+	}
 }
 
 // count returns the count that a report belongs to.

@@ -111,13 +111,25 @@ func (r *Responder) sample(answer []byte, source netip.Addr) {
 	q := &r.query
 	to.ordinal, to.source, to.qtype, to.transport = s.seen, source, q.qtype, r.facts.transport
 	to.outcome, to.random, to.apex, to.size = sampledOutcome(answer), r.facts.random, 0, 0
+	if r.transfer != nil { // it is sent later
+		to.outcome = dns.RcodeSuccess
+	}
 	if q.end > 0 {
 		to.size = uint8(copy(to.name[:], q.name))
 	}
-	if r.facts.located {
-		to.apex = uint8(len(r.at.active.zones.Apex(r.facts.zone)))
+	if zone, ok := r.sampledZone(); ok {
+		to.apex = uint8(len(r.at.active.zones.Apex(zone)))
 	}
 	s.samples.written.Store(s.samples.written.Load() + 1)
+}
+
+// sampledZone returns the zone of the query, that of a transfer included.
+func (r *Responder) sampledZone() (zone zones.ZoneID, ok bool) {
+	q := &r.query
+	if !r.facts.located && q.end > 0 && (q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR) {
+		return r.at.active.zones.ApexOf(q.name)
+	}
+	return r.facts.zone, r.facts.located
 }
 
 // sampledOutcome returns what a client got by an answer, which may be empty.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -74,6 +75,43 @@ func TestSampleHasTheQueryAndItsOutcome(t *testing.T) {
 		if got := got[:len(want)]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("slow %v: sampled\n%s\nwant\n%s", slow, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+}
+
+// TestSampleOfTransfers samples a transfer that is sent, one that is refused, one with a wrong key, and one of a zone that is
+// not ours.
+func TestSampleOfTransfers(t *testing.T) {
+	cfg := strings.Replace(sampledConfig, "names:", "transfer: {out: [{addresses: [198.51.100.0/24]}]}, names:", 1)
+	e := newEngine(answertest.Build(t, cfg, ""), nil)
+	r := e.Responder()
+	r.Transfers = true
+	e.SampleQueries(1)
+	unknownKey := answertest.Ask("example.com.", dns.TypeAXFR)
+	unknownKey.SetTsig("none.", dns.HmacSHA256, 300, time.Now().Unix())
+	signed, _, err := dns.TsigGenerate(unknownKey, "c2VjcmV0c2VjcmV0c2VjcmV0", "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		source string
+		packet []byte
+	}{
+		{"198.51.100.7", answertest.Packed(t, answertest.Ask("example.com.", dns.TypeAXFR))},
+		{"203.0.113.7", answertest.Packed(t, answertest.Ask("EXAMPLE.com.", dns.TypeAXFR))},
+		{"198.51.100.7", signed},
+		{"198.51.100.7", answertest.Packed(t, answertest.Ask("example.net.", dns.TypeIXFR))},
+	} {
+		r.Respond(nil, c.packet, netip.MustParseAddr(c.source), true)
+		r.TakeTransfer()
+	}
+	want := []string{
+		"1 tcp 198.51.100.7 example.com. of example.com. AXFR NOERROR",
+		"1 tcp 203.0.113.7 example.com. of example.com. AXFR REFUSED",
+		"1 tcp 198.51.100.7 example.com. of example.com. AXFR NOTAUTH",
+		"1 tcp 198.51.100.7 example.net. IXFR REFUSED",
+	}
+	if got := samplesOf(e); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("sampled\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
