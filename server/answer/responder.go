@@ -220,8 +220,10 @@ func (r *Responder) answerQuery(out, packet []byte, source netip.Addr, stream bo
 	if r.at.active.records && len(out) > begin {
 		r.record(packet, out[begin:], source)
 	}
-	if r.sampler.seen++; r.sampler.seen == r.sampler.at {
-		r.sample(out[begin:], source)
+	if !r.facts.waits { // otherwise it is counted when it is answered
+		if r.sampler.seen++; r.sampler.seen == r.sampler.at {
+			r.sample(out[begin:], source)
+		}
 	}
 	return out
 }

@@ -77,13 +77,17 @@ func (g *sampleRing) next() *sampled {
 // so that no pattern of queries escapes.
 type sampler struct {
 	every   uint32      // 0: none is sampled
-	seen    uint64      // queries
+	seen    uint64      // queries while it samples
+	last    uint64      // the last query that was passed to the collector, by seen
 	at      uint64      // the query to sample next, by seen; 0: none
 	samples *sampleRing // nil: it has never sampled
 }
 
-// set applies a new distance.
+// set applies a new distance. Samples do not represent the queries before the sampling is turned on.
 func (s *sampler) set(every uint32, e *Engine) {
+	if s.every == 0 {
+		s.seen = s.last
+	}
 	s.every, s.at = every, 0
 	if every == 0 {
 		return
@@ -101,9 +105,6 @@ func (s *sampler) choose() { s.at = s.seen + 1 + rand.Uint64N(uint64(2*s.every-1
 func (r *Responder) sample(answer []byte, source netip.Addr) {
 	s := &r.sampler
 	s.choose()
-	if r.facts.waits { // it is sampled when it is answered
-		return
-	}
 	to := s.samples.next()
 	if to == nil {
 		return
@@ -120,6 +121,7 @@ func (r *Responder) sample(answer []byte, source netip.Addr) {
 	if zone, ok := r.sampledZone(); ok {
 		to.apex = uint8(len(r.at.active.zones.Apex(zone)))
 	}
+	s.last = s.seen
 	s.samples.written.Store(s.samples.written.Load() + 1)
 }
 

@@ -159,6 +159,34 @@ func TestSamplesStandForAllQueries(t *testing.T) {
 	}
 }
 
+// TestSamplesCountOnlyWhileSampling turns the sampling on after many queries, twice.
+func TestSamplesCountOnlyWhileSampling(t *testing.T) {
+	e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
+	r := e.Responder()
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
+	ask := func(n int) {
+		for range n {
+			r.Respond(nil, query, answertest.BenchSource, false)
+		}
+	}
+	for range 2 {
+		e.SampleQueries(0)
+		ask(500)
+		samplesOf(e)
+		e.SampleQueries(1)
+		ask(3)
+		if weight := sampledWeight(e); weight != 3 {
+			t.Errorf("samples represent %g queries, want 3", weight)
+		}
+	}
+}
+
+// sampledWeight returns the number of queries that the samples represent.
+func sampledWeight(e *Engine) (weight float64) {
+	e.DrainSamples(func(s *Sample) { weight += s.Weight })
+	return weight
+}
+
 func TestSamplingAllocatesNothing(t *testing.T) {
 	e := newEngine(answertest.Build(t, sampledConfig, ""), nil)
 	r := e.Responder()

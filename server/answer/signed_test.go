@@ -401,6 +401,7 @@ func TestMissingSignatureIsPostponed(t *testing.T) {
 	s := answertest.World(t)
 	signWorld(t, s, dnssec.Compact)
 	e := newEngine(s, nil)
+	e.SampleQueries(1)
 	worker, signer := e.Responder(), e.Responder()
 	var taken [][]byte
 	var draws []uint64
@@ -439,6 +440,9 @@ func TestMissingSignatureIsPostponed(t *testing.T) {
 	}
 	if n.Queries != 3 || n.Rcodes[dns.RcodeSuccess] != 3 {
 		t.Errorf("%d queries, %d answers; want 3: a postponed query is counted once", n.Queries, n.Rcodes[dns.RcodeSuccess])
+	}
+	if weight := sampledWeight(e); weight != 3 {
+		t.Errorf("samples represent %g queries, want 3", weight)
 	}
 }
 
