@@ -17,8 +17,8 @@ const common = 0.95
 // ruleTime is how long the rule of a command applies.
 const ruleTime = "1h"
 
-// command returns a command that adds a rule of the filter for the queries of the flood; empty: a rule cannot tell them
-// from all others. The conditions are all that nearly all of these queries have in common, so that the rule applies to as
+// command returns a command that adds a rule of the filter for the queries of the flood; empty: a rule cannot
+// distinguish them from all others. The conditions are all that nearly all of these queries have in common, so that the rule applies to as
 // few others as possible. Real clients over UDP are made to repeat the query over TCP; forged sources cannot.
 func (f *Flood) command(seconds []*second) string {
 	var m mixture
@@ -97,26 +97,28 @@ func (m *mixture) nameCondition() string {
 		}
 		return shellName(name, "")
 	}
-	suffix, longer := "", true
-	for labels := 1; longer; labels++ {
-		var next string
-		if next, longer = mostOf(m.suffixes(labels), m.total); longer {
-			suffix = next
+	suffix := ""
+	for s, weight := range m.suffixes() {
+		if weight >= common*m.total && len(s) > len(suffix) {
+			suffix = s
 		}
 	}
-	if len(suffix) < 2 {
+	if suffix == "" {
 		return ""
 	}
 	return shellName(suffix, "*.")
 }
 
-// suffixes returns the weights of the last labels of names, without those that have no more of them.
-func (m *mixture) suffixes(labels int) map[string]float64 {
+// maxSuffix is the greatest number of labels that names are compared by. The reverse zone of an IPv6 /64 has 18; names of
+// more than a hundred labels must not cost more than others.
+const maxSuffix = 20
+
+// suffixes returns the weights of the names that the names are below.
+func (m *mixture) suffixes() map[string]float64 {
 	weights := map[string]float64{}
 	for name, weight := range m.names {
-		for more := dnsname.Wire(name).Labels() - labels; more > 0; more-- {
-			name = name[1+int(name[0]):]
-			if more == 1 {
+		for labels := dnsname.Wire(name).Labels() - 1; labels > 0; labels-- {
+			if name = name[1+int(name[0]):]; labels <= maxSuffix {
 				weights[name] += weight
 			}
 		}

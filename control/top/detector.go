@@ -198,7 +198,13 @@ func (d *detector) step(seconds []*second, at int64, began time.Time) (begun, en
 	for _, f := range d.active {
 		f.update(&r, seconds)
 	}
-	d.learn(&r)
+	if d.min > 0 {
+		d.learn(&r)
+	} else { // it starts again when floods are to be found
+		clear(d.usual)
+		clear(d.over)
+		d.seconds = 0
+	}
 	return begun, ended
 }
 
@@ -264,14 +270,12 @@ func eachMatch(k key, seconds []*second, visit func(*query)) {
 	}
 }
 
-// update takes the present rate, and the command while there are queries to see what they have in common.
+// update takes the present rate, and the command of the greatest one, when most queries show what they have in common.
 func (f *Flood) update(r *rates, seconds []*second) {
 	f.Rate = r.of[f.key].mean
 	f.Queries += r.of[f.key].latest
 	if f.Rate > f.Peak {
 		f.Peak = f.Rate
-	}
-	if f.Rate >= f.Peak/2 {
 		f.Command = f.command(seconds)
 	}
 }
@@ -292,15 +296,8 @@ func (d *detector) end(r *rates) (ended []Flood) {
 	return ended
 }
 
-// learn moves the usual rates towards the present ones. After the start it is their mean. It keeps none while no flood is
-// to be found, and starts again after that.
+// learn moves the usual rates towards the present ones. After the start it is their mean.
 func (d *detector) learn(r *rates) {
-	if d.min <= 0 {
-		clear(d.usual)
-		clear(d.over)
-		d.seconds = 0
-		return
-	}
 	floor := d.min / factor // no limit depends on lower rates
 	for k, n := range r.of {
 		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples {

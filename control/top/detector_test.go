@@ -167,6 +167,35 @@ func TestNoUsualRatesWithoutFloods(t *testing.T) {
 	}
 }
 
+// TestCommandIsOfTheGreatestRate has a flood with fewer queries than before.
+func TestCommandIsOfTheGreatestRate(t *testing.T) {
+	k := key{kind: ByName, name: string(wire("www.example.com."))}
+	f := Flood{key: k, Kind: ByName, Peak: 100, Command: "of the peak"}
+	seconds := []*second{{queries: []query{{weight: 90, name: k.name, qtype: dns.TypeA}}}}
+	f.update(&rates{of: map[key]rate{k: {mean: 90}}}, seconds)
+	if f.Command != "of the peak" {
+		t.Errorf("command %q at a lower rate", f.Command)
+	}
+	f.update(&rates{of: map[key]rate{k: {mean: 110}}}, seconds)
+	if !strings.Contains(f.Command, "--name www.example.com.") {
+		t.Errorf("command %q at a greater rate", f.Command)
+	}
+}
+
+// TestCommandOfLongNames has names with more labels than are compared.
+func TestCommandOfLongNames(t *testing.T) {
+	var m mixture
+	for i := range 30 {
+		m.add(&query{weight: 1, name: string(wire(fmt.Sprintf("n%d.%sexample.com.", i, strings.Repeat("a.", 110))))})
+	}
+	if got, want := m.nameCondition(), "'*."+strings.Repeat("a.", maxSuffix-2)+"example.com.'"; got != want {
+		t.Errorf("condition %s, want %s", got, want)
+	}
+	if n := len(m.suffixes()); n != maxSuffix {
+		t.Errorf("%d suffixes, want %d", n, maxSuffix)
+	}
+}
+
 func BenchmarkTick(b *testing.B) {
 	m := newModel(nil, 8)
 	for i := range 100 {
