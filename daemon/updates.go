@@ -27,7 +27,11 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	}
 	return func() {
 		ended := make(chan struct{})
-		go func() { running.Wait(); close(ended) }()
+		go func() {
+			defer close(ended)
+			running.Wait()
+			l.recordUpdates(true)
+		}()
 		l.waitOrLog(ended, "pool updates")
 	}
 }
@@ -40,7 +44,6 @@ func (l *instance) tick(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			l.recordUpdates(true)
 			return
 		case now := <-second.C:
 			l.control.Tick(now)

@@ -154,15 +154,16 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 	return of
 }
 
-// noteCorrupt logs that the journal of a zone was set aside. With serial: unixtime the time is above all lost serials.
+// noteCorrupt logs that the journal of a zone was set aside. With serial: unixtime the time is above all serials that are lost,
+// unless the zone had greater ones before, such as those of dates.
 func (j *Journals) noteCorrupt(z *config.Zone, of *journal.Journal, corrupt *journal.CorruptError) {
 	j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept)
 	state, known := of.State()
 	now := uint32(time.Now().Unix())
-	switch {
-	case z.Serial == config.UnixtimeSerial && (!known || journal.Newer(now, state.Serial)):
+	if z.Serial == config.UnixtimeSerial && (!known || journal.Newer(now, state.Serial)) {
 		of.Begin(now, journal.Digest{})
-	case !known:
+	}
+	if !known {
 		j.log.Error("the serial of a zone may be lower than before: secondaries may keep their copy", "zone", z.Name,
 			"hint", fmt.Sprintf("compare dig SOA %[1]s of this server and of a secondary; if it is lower, raise the serial in the file of the zone, or take the zone whole there: rndc retransfer %[1]s, meridian zone retransfer %[1]s", z.Name))
 	}

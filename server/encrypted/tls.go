@@ -7,6 +7,7 @@ package encrypted
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -64,6 +65,7 @@ func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
 			p := &prepared{now, asks, t.configOf(now, minVersion, protocols)}
 			if asks {
 				p.config.ClientAuth = tls.RequestClientCert
+				p.config.SetSessionTicketKeys(ticketKeysOfAsking(now.TicketKeys))
 			}
 			last.Store(p)
 			return p.config, nil
@@ -86,6 +88,16 @@ func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string)
 	}
 	c.SetSessionTicketKeys(m.TicketKeys)
 	return c
+}
+
+// ticketKeysOfAsking returns the ticket keys of settings that ask for certificates. They differ from those of others: a
+// session that resumes one without a certificate would have none.
+func ticketKeysOfAsking(keys [][32]byte) [][32]byte {
+	derived := make([][32]byte, len(keys))
+	for i, key := range keys {
+		derived[i] = sha256.Sum256(append(key[:], "client certificates"...))
+	}
+	return derived
 }
 
 // choose returns the first certificate that suits a client, or the first one of all.

@@ -2,13 +2,14 @@ package journal
 
 import (
 	"fmt"
+	"math"
 	"os"
 
 	"meridian/dnsname"
 )
 
 // unbounded keeps all changes of a file.
-const unbounded = 1 << 40
+const unbounded = math.MaxInt
 
 // Read reads the file of a journal that another process may use, and changes nothing. With an error about the content comes
 // the journal of the valid part; with one of the file comes none. The journal takes no changes.
