@@ -10,6 +10,7 @@ import (
 	"meridian/cluster/rollout"
 	"meridian/config"
 	"meridian/control/generations"
+	"meridian/dnsname"
 )
 
 // ReloadStatus is the outcome of the last reload. After a refused reload, the previous
@@ -75,6 +76,8 @@ type Loaded struct {
 	Records int           `json:"records"`  // static ones
 	Pools   int           `json:"pools"`
 	Took    time.Duration `json:"took"` // in nanoseconds
+
+	Members map[dnsname.Name]int `json:"-"` // zones in each catalog
 
 	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
 	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it

@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 
+	"meridian/control"
 	"meridian/counterpart"
+	"meridian/dnsname"
 )
 
 // catalogConfig produces a catalog at port %[1]d for a consumer at port %[2]d. %[3]s are more zones.
@@ -144,5 +147,56 @@ func TestCatalogListsItsZones(t *testing.T) {
 	p.reload(text("  two.example: *zone\n"))
 	if second, all := transferred(); int32(second-first) <= 0 || len(all) != 6 {
 		t.Errorf("serial %d after %d, records %q", second, first, all)
+	}
+}
+
+// TestReloadKeepsTheZonesOfACatalog reloads configurations that take zones out of a catalog, of which those that leave fewer than
+// half are refused.
+func TestReloadKeepsTheZonesOfACatalog(t *testing.T) {
+	text := func(produced bool, members int) string {
+		catalogs := ""
+		if produced {
+			catalogs = "catalogs: {catalog.example: {produce: true}}\n"
+		}
+		out := catalogs + "server: {listen: [\"127.0.0.1:0\"], workers: 1}\nzones:\n"
+		for i := range 4 {
+			out += fmt.Sprintf("  zone%d.example: {nameservers: {ns.example.net: []}, contact: host@example.com", i)
+			if i < members {
+				out += ", catalog: catalog.example"
+			}
+			out += "}\n"
+		}
+		return out
+	}
+	p := &primary{runningDaemon: start(t, text(true, 4))}
+	const left = `msg="zones left a catalog; its secondaries delete them" catalog=catalog.example. zones=`
+	expect := func(logged string, times int) {
+		t.Helper()
+		if got := strings.Count(p.log.all(), logged); got != times {
+			t.Errorf("%d times %s, want %d, in\n%s", got, logged, times, p.log.all())
+		}
+	}
+	const refused = `msg="reload refused; the old configuration keeps serving" error="the new configuration has 0 zones in catalog catalog.example, fewer than half of the 2 that are served: its secondaries delete the others"`
+	p.reload(t, text(true, 2))
+	expect("reload refused", 0)
+	expect(left+"2", 1)
+	p.reload(t, text(true, 0))
+	expect(refused, 2)
+	p.reload(t, text(false, 0))
+	expect("reload refused", 2)
+	expect(left, 1)
+}
+
+// TestStartKeepsTheZonesOfACatalog checks that a copy of the last good configuration has the zones in catalogs.
+func TestStartKeepsTheZonesOfACatalog(t *testing.T) {
+	var saved goodManifest
+	if err := json.Unmarshal([]byte(`{"members": {"catalog.example.": 3}}`), &saved); err != nil {
+		t.Fatal(err)
+	}
+	for members, refused := range []bool{true, true, false} {
+		next := &control.Loaded{Members: map[dnsname.Name]int{"catalog.example.": members}}
+		if err := refuseRemoval(&control.Loaded{Members: saved.Members}, next); (err != nil) != refused {
+			t.Errorf("%d of 3 zones stay: %v", members, err)
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // The last good configuration is one zip file in the state directory, so that it is replaced as a
@@ -47,6 +48,8 @@ type goodManifest struct {
 	Zones    int `json:"zones"`
 	Names    int `json:"names"`
 	Balanced int `json:"balanced"`
+
+	Members map[dnsname.Name]int `json:"members,omitempty"` // zones in each catalog
 }
 
 // goodFile is an open copy.

@@ -192,7 +192,7 @@ func (l *instance) writeLastGood(folder string, snapshot *snapshot.Snapshot, beg
 		Documents: copied.Files, Environment: copied.Environment,
 	}
 	n := countLoaded(snapshot)
-	m.Zones, m.Names, m.Balanced = n.Zones, n.Names, n.Bound
+	m.Zones, m.Names, m.Balanced, m.Members = n.Zones, n.Names, n.Bound, n.Members
 	if err := writeGood(folder, &m, files, begun); err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (l *instance) refuseAtStart(snapshot *snapshot.Snapshot) error {
 	if !slices.Equal(m.Paths, absolute(l.LastGood.Paths)) {
 		return nil
 	}
-	refused := refuseRemoval(&control.Loaded{Zones: m.Zones, Names: m.Names, Bound: m.Balanced}, countLoaded(snapshot))
+	refused := refuseRemoval(&control.Loaded{Zones: m.Zones, Names: m.Names, Bound: m.Balanced, Members: m.Members}, countLoaded(snapshot))
 	if refused != nil && l.Predecessor != nil {
 		return fmt.Errorf("%w; meridian reload --allow-removal loads it all the same: do that first, then upgrade", refused)
 	}

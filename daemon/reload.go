@@ -95,6 +95,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	l.useServices(services)
 	l.useCopies(loaded)
 	l.warnOfClusterChange(loaded.Config)
+	l.warnOfLeaving(before.Snapshot.Config, loaded.Config)
 	l.keepSockets()
 	l.sealShared()
 	l.recordGeneration("reload")
@@ -170,7 +171,7 @@ func (l *instance) logReloaded(ctx context.Context, begun time.Time) {
 
 // countLoaded counts the contents of a snapshot, without what dynamic updates changed: that is not of the configuration.
 func countLoaded(s *snapshot.Snapshot) *control.Loaded {
-	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
+	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools), Members: membersOf(s.Config)}
 	for i, z := range s.Zones.Configured() {
 		n.Bound += z.Balanced
 		if len(s.Config.Zones[i].Primaries) > 0 { // what it has is not of this configuration: no reload removes it
@@ -210,6 +211,7 @@ func reasons(err error) []any {
 //	some zones    no zones                  refused
 //	n names       fewer than n/2            refused
 //	n balanced    fewer than n/2            refused
+//	n in catalog  fewer than n/2            refused
 //	-             anything else             loaded
 func refuseRemoval(served, next *control.Loaded) error {
 	what := ""
@@ -221,6 +223,9 @@ func refuseRemoval(served, next *control.Loaded) error {
 	case 2*next.Bound < served.Bound:
 		what = fmt.Sprintf("the new configuration has %d balanced names, fewer than half of the %d that are served", next.Bound, served.Bound)
 	default:
+		what = removedMembers(served, next)
+	}
+	if what == "" {
 		return nil
 	}
 	return &control.RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same; at a start, serve --allow-removal"}
