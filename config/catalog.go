@@ -68,6 +68,12 @@ func (d *decoder) catalog(n *yaml.Node, z *Zone) {
 func (d *decoder) catalogEntry(to *CatalogEntry) setter {
 	return func(n *yaml.Node) {
 		at := n
+		if n.Kind == yaml.SequenceNode {
+			d.shapes.see(n)
+			d.errorf(n, "found a list", "a zone is in one catalog: write its name, or {name: CATALOG, group: GROUP}")
+			d.shapes.reject(n)
+			return
+		}
 		if n.Kind == yaml.MappingNode {
 			if !d.mapping(n, []field{
 				{name: "name", set: capture(&at)},
@@ -106,14 +112,21 @@ func (d *decoder) catalogGroup(n *yaml.Node) (string, bool) {
 // checkCatalogs reports zones in catalogs that are not produced.
 func (d *decoder) checkCatalogs(cfg *Config) {
 	produced := map[dnsname.Name]bool{}
+	var names []string
 	for i := range cfg.Zones {
 		if z := &cfg.Zones[i]; z.Produced {
 			produced[z.Name] = true
+			names = append(names, keyText(z.Name))
 		}
 	}
 	for _, use := range d.catalogUses {
-		if !produced[use.name] {
-			d.errorAt(use.at, "no catalog "+quote(keyText(use.name)), "write "+keyText(use.name)+": {produce: true} under catalogs")
+		if produced[use.name] {
+			continue
 		}
+		hint := "write " + keyText(use.name) + ": {produce: true} under catalogs"
+		if near, ok := Nearest(keyText(use.name), names); ok {
+			hint = "did you mean " + quote(near) + "?"
+		}
+		d.errorAt(use.at, "no catalog "+quote(keyText(use.name)), hint)
 	}
 }
