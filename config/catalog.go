@@ -15,6 +15,7 @@ import (
 type CatalogEntry struct {
 	Catalog dnsname.Name // empty: the zone is in no catalog
 	Group   string       // by which consumers choose the settings of the zone; empty: none
+	Pos     Pos          // of the name of the catalog
 }
 
 // catalogUse is the name of a catalog in a zone.
@@ -87,7 +88,7 @@ func (d *decoder) catalogEntry(to *CatalogEntry) setter {
 			}
 		}
 		if name, ok := d.zoneName(at); ok {
-			to.Catalog = name
+			to.Catalog, to.Pos = name, posOf(at)
 			d.catalogUses = append(d.catalogUses, catalogUse{name, nodeKeyOf(at)})
 		}
 	}

@@ -44,6 +44,7 @@ func (d *decoder) lint(cfg *Config) {
 	d.warnUnreachableViews(cfg)
 	d.warnUnreadMetrics(cfg)
 	d.warnManySeries(cfg)
+	d.warnOfCatalogs(cfg)
 }
 
 // boundPools returns the pools that names are bound to.
