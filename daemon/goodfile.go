@@ -49,7 +49,7 @@ type goodManifest struct {
 	Names    int `json:"names"`
 	Balanced int `json:"balanced"`
 
-	Members map[dnsname.Name]int `json:"members,omitempty"` // zones in each catalog
+	Members map[dnsname.Name]int `json:"members"` // zones in each catalog
 }
 
 // goodFile is an open copy.
