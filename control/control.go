@@ -180,7 +180,7 @@ func (c *Control) commit(g Generation) {
 	}
 	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
 	c.resolvers.use(&g.Snapshot.Config.ResolverStats, time.Now())
-	c.reportFloodsEnded(c.top.use(&g.Snapshot.Config.Server.Top, time.Now()))
+	c.useTop(&g.Snapshot.Config.Server.Top)
 }
 
 // Apply applies health state changes to a tree, serving or prepared, and reports their effects.

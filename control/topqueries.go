@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,9 @@ const drainInterval = 200 * time.Millisecond
 
 // topQueries holds the sampled queries, if the configuration has them sampled.
 type topQueries struct {
-	table atomic.Pointer[top.Table] // nil: off
-	begun [4]atomic.Uint64          // floods, by the index in top.Kinds
+	reporting sync.Mutex                // held from a change of floods until it is reported, so that reports are in order
+	table     atomic.Pointer[top.Table] // nil: off
+	begun     [4]atomic.Uint64          // floods, by the index in top.Kinds
 }
 
 // use applies the settings of a configuration. It returns the floods that are no longer looked at.
@@ -43,6 +45,8 @@ func (q *topQueries) use(settings *config.Top, now time.Time) (ended []top.Flood
 // again. One goroutine calls it.
 func (c *Control) CollectSamples() (next time.Duration) {
 	defer c.RecoverPanic("sampled queries")
+	c.top.reporting.Lock()
+	defer c.top.reporting.Unlock()
 	table, now := c.top.table.Load(), time.Now()
 	if table == nil {
 		c.server.SampleQueries(0)
@@ -58,6 +62,13 @@ func (c *Control) CollectSamples() (next time.Duration) {
 	}
 	c.reportFloodsEnded(ended)
 	return drainInterval
+}
+
+// useTop applies the settings of a configuration.
+func (c *Control) useTop(settings *config.Top) {
+	c.top.reporting.Lock()
+	defer c.top.reporting.Unlock()
+	c.reportFloodsEnded(c.top.use(settings, time.Now()))
 }
 
 func (c *Control) reportFloodsEnded(ended []top.Flood) {
