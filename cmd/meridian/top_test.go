@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -53,4 +54,16 @@ func TestTopPrintsFloodsWithTheirCommands(t *testing.T) {
 FLOOD: queries for random names in example\.com\.: 9900 a second, usual 12, since 2026-01-01.*
   meridian filter add flood-3 --name '\*\.example\.com\.' --action truncate --for 1h
 FLOOD: queries from 203\.0\.113\.0/24: 1200 a second, usual 0, since 2026-01-01.*\n`)
+}
+
+// TestNullDeviceIsNoTerminal checks that top ends after a page if its output is discarded.
+func TestNullDeviceIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if isTerminal(null) {
+		t.Errorf("%s is taken for a terminal", os.DevNull)
+	}
 }
