@@ -14,7 +14,7 @@ import (
 // The detector's constants; see the comment of the package.
 const (
 	warmUp     = 60   // seconds after the start in which only the usual rates are learned
-	rateSpan   = 5    // seconds whose mean is the present rate
+	rateSpan   = 5    // seconds of which the mean is the present rate
 	beginAfter = 5    // seconds that a flood is over its limit before it begins
 	endAfter   = 60   // seconds that it is below half of it before it ends
 	factor     = 5.0  // times the usual rate
@@ -22,7 +22,7 @@ const (
 	meanOver   = 600  // seconds: the usual rate is an exponential mean
 	floodMean  = 24.0 // times meanOver, for the usual rate during a flood, so that what stays becomes usual
 	tracked    = 4096 // keys with a usual rate
-	minSamples = 3    // of a key whose usual rate begins to be kept: fewer are chance
+	minSamples = 3    // that a key must have for its usual rate to be kept: fewer are chance
 )
 
 // Kind is the property that the queries of a flood share.

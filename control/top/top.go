@@ -3,7 +3,7 @@
 //	sampled queries -> Table -+-> Report: names, sources, types, zones and outcomes of the last minute
 //	                          +-> detector, once a second: what is asked far more than usual
 //
-// A sampled query stands for several; all rates are estimates. At a rate of 500 queries a second or less every query
+// A sampled query represents several; all rates are estimates. At a rate of 500 queries a second or less every query
 // is sampled. The detector compares the rate of each name, source network, type and zone with its usual rate, a mean of
 // the last ten minutes:
 //
@@ -100,7 +100,7 @@ func (t *Table) Add(s *answer.Sample, now time.Time) {
 	})
 }
 
-// Every returns how many queries one sample should stand for at the present rate.
+// Every returns how many queries one sample should represent at the present rate.
 func (t *Table) Every(now time.Time) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -46,7 +46,7 @@ type activeSnapshot struct {
 	cookies   *limit.Cookies // never nil
 	rates     *limit.Rates   // nil: there is no limit
 	exempt    *bart.Lite     // clients without a limit
-	proxies   *bart.Lite     // sources whose packets have a PROXY header; nil: there are none
+	proxies   *bart.Lite     // sources of packets with a PROXY header; nil: there are none
 	nsid      []byte         // the NSID option of answers; empty: none
 	usesTime  bool           // some pool's decision depends on the time
 	readsECS  bool           // some name, or the server as a whole, uses client subnets

@@ -179,7 +179,7 @@ type Counters struct {
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
-// ProxyErrors holds the counts of packets and connections whose PROXY header cannot be used.
+// ProxyErrors holds the counts of packets and connections with a PROXY header that cannot be used.
 type ProxyErrors struct {
 	Missing   uint64 // from a source that must send one
 	Malformed uint64

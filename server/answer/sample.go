@@ -51,7 +51,7 @@ type sampled struct {
 const sampleRecords = 1 << 8
 
 // sampleRing carries sampled queries from one responder to one collector. Neither waits: what does not fit is lost, and
-// the others stand for it.
+// the others represent it.
 type sampleRing struct {
 	records [sampleRecords]sampled
 
@@ -150,9 +150,9 @@ func isRandom(kind zones.Kind) bool {
 	return kind == zones.NXDomain || kind == zones.Wildcard || kind == zones.DName
 }
 
-// Sample is a query that stands for several.
+// Sample is a query that represents several.
 type Sample struct {
-	Weight    float64 // the number of queries that it stands for
+	Weight    float64 // the number of queries that it represents
 	Source    netip.Addr
 	Name      dnsname.Wire // in lower case, valid only during the call; empty: it could not be read
 	Apex      int          // length of the name of the zone at the end of Name; 0: no zone has the name
@@ -174,7 +174,7 @@ type samples struct {
 // batch of each.
 func (e *Engine) SampleQueries(every uint32) { e.samples.every.Store(every) }
 
-// DrainSamples passes the sampled queries to emit. Together they stand for all queries since the last call, those without
+// DrainSamples passes the sampled queries to emit. Together they represent all queries since the last call, those without
 // room for a sample included.
 func (e *Engine) DrainSamples(emit func(*Sample)) {
 	l := &e.samples
