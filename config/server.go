@@ -67,10 +67,29 @@ const maxConnections = 1_000_000
 func (d *decoder) proxy(from *[]netip.Prefix) setter {
 	return func(n *yaml.Node) {
 		const hint = "write the networks of the load balancers in front of this server: from: [10.0.0.0/24]"
-		d.mapping(n, []field{{name: "from", set: d.networkList(from, hint)}})
+		if n.Kind != yaml.MappingNode && !yamldoc.IsNull(n) {
+			d.shapes.see(n)
+			d.errorf(n, "found "+yamldoc.Describe(n), "write the load balancers as {from: [10.0.0.1/32]}")
+			d.shapes.reject(n)
+			return
+		}
+		d.mapping(n, []field{{name: "from", set: d.proxySources(from, hint)}})
 		if n.Kind == yaml.MappingNode {
 			d.required(n, "from", hint)
 		}
+	}
+}
+
+// proxySources reads the networks of load balancers.
+func (d *decoder) proxySources(from *[]netip.Prefix, hint string) setter {
+	return func(n *yaml.Node) {
+		d.eachNetwork(n, hint, func(p netip.Prefix, item *yaml.Node) {
+			if p.Bits() == 0 {
+				d.warn(item, quote(item.Value)+" is every host: each may pretend to be any client, and queries without a header are dropped",
+					"write the addresses of the load balancers")
+			}
+			*from = append(*from, p)
+		})
 	}
 }
 
@@ -91,9 +110,10 @@ const longestAgent = 128
 func (d *decoder) reportAgent(s *Server) setter {
 	return func(n *yaml.Node) {
 		name, ok := d.domain(n)
+		_, notAddress := netip.ParseAddr(strings.TrimSuffix(n.Value, "."))
 		switch {
 		case !ok:
-		case name == "." || name.Wildcard():
+		case name == "." || name.Wildcard() || notAddress == nil:
 			d.errorf(n, quote(n.Value)+" cannot be an agent for reports", "write a name that has no other use, such as agent.example.com")
 		case len(name) > longestAgent:
 			d.errorf(n, "the name has more than 128 characters", "write a shorter one: the names of reports have the reported name before it")
