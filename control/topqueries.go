@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ func (c *Control) CollectSamples() (next time.Duration) {
 	}
 	c.server.DrainSamples(func(s *answer.Sample) { table.Add(s, now) })
 	c.server.SampleQueries(table.Every(now))
+	table.NumberAbove(c.lastFloodRule())
 	begun, ended := table.Tick(now)
 	for i := range begun {
 		c.top.count(begun[i].Kind)
@@ -69,6 +71,32 @@ func (c *Control) useTop(settings *config.Top) {
 	c.top.reporting.Lock()
 	defer c.top.reporting.Unlock()
 	c.reportFloodsEnded(c.top.use(settings, time.Now()))
+}
+
+// maxFloodRule is the largest number of a rule that is taken for that of a flood.
+const maxFloodRule = 1 << 30
+
+// lastFloodRule returns the largest number of the rules of the filter that are named flood-NUMBER, as the commands of floods
+// name them: after a restart a new flood must not replace the rule of an earlier one.
+func (c *Control) lastFloodRule() (last int) {
+	note := func(name string) {
+		if digits, ok := strings.CutPrefix(name, "flood-"); ok {
+			if n, err := strconv.Atoi(digits); err == nil && n <= maxFloodRule {
+				last = max(last, n)
+			}
+		}
+	}
+	at := c.currentView()
+	if at.Snapshot == nil { // no generation serves yet
+		return 0
+	}
+	for i := range at.filters {
+		note(at.filters[i].Name)
+	}
+	for i := range at.Snapshot.Config.Server.Filter {
+		note(at.Snapshot.Config.Server.Filter[i].Name)
+	}
+	return last
 }
 
 func (c *Control) reportFloodsEnded(ended []top.Flood) {

@@ -123,3 +123,21 @@ func TestRatesHaveTwoDigits(t *testing.T) {
 		}
 	}
 }
+
+// TestFloodsGetNumbersOfNoRule has a rule of the configuration and one that was added with names of floods, as after a
+// restart: the command of the next flood replaces neither.
+func TestFloodsGetNumbersOfNoRule(t *testing.T) {
+	text := strings.Replace(observedZones, `"127.0.0.1:0"]}`, `"127.0.0.1:0"], top: {flood: 50}, filter: [{name: flood-7, types: [ANY], action: drop}, {name: flood-x, types: [ANY], action: drop}]}`, 1)
+	inWorld(t, "2026-01-10T01:00:00Z", text, nil, func(in *world) {
+		w := &floodWorld{world: in, t: t}
+		if _, err := w.AddFilter(Filter{Name: "flood-3", Types: []string{"ANY"}, Action: "drop"}, time.Hour, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.CollectSamples()
+		w.run(65, 20, 0)
+		w.run(15, 20, 150)
+		if all := w.Floods(); len(all) != 1 || !strings.HasPrefix(all[0].Command, "meridian filter add flood-8 ") {
+			t.Errorf("floods %+v", all)
+		}
+	})
+}

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"meridian/control/top"
 )
 
 // servers is the servers that a command calls, one after the other.
@@ -30,6 +33,18 @@ type serverResult struct {
 	Server string          `json:"server"`
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  string          `json:"error,omitempty"`
+}
+
+// addressFloods adds --server to the commands of floods if it is not the default.
+func (s *servers) addressFloods(all []top.Flood) {
+	if s.server == cmp.Or(os.Getenv(serverVariable), defaultServer) {
+		return
+	}
+	for i := range all {
+		if all[i].Command != "" {
+			all[i].Command += " --server '" + strings.ReplaceAll(s.server, "'", `'\''`) + "'"
+		}
+	}
 }
 
 // each calls do for every server, also after an error, and prints its URL before its result if there are several.

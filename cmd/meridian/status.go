@@ -65,6 +65,7 @@ Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 					fmt.Fprintln(out, "no problems")
 					return nil
 				}
+				c.addressFloods(s.Floods)
 				return printStatus(out, &s, single)
 			})
 		},

@@ -137,6 +137,7 @@ func (o *topOptions) show(ctx context.Context, out io.Writer) error {
 	if o.output == outputJSON {
 		return printJSON(out, r)
 	}
+	o.addressFloods(r.Floods)
 	return printTop(out, &r, o.by)
 }
 

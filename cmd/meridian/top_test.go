@@ -67,3 +67,19 @@ func TestNullDeviceIsNoTerminal(t *testing.T) {
 		t.Errorf("%s is taken for a terminal", os.DevNull)
 	}
 }
+
+// TestCommandsOfFloodsNameTheServer checks that the command of another server than the default has its URL.
+func TestCommandsOfFloodsNameTheServer(t *testing.T) {
+	const command = "meridian filter add flood-1 --type ANY --action drop --for 1h"
+	t.Setenv(serverVariable, "http://192.0.2.1:8053")
+	for server, want := range map[string]string{
+		"http://192.0.2.1:8053": command,
+		"http://192.0.2.2:8053": command + " --server 'http://192.0.2.2:8053'",
+	} {
+		floods := []top.Flood{{Command: command}, {}}
+		s := servers{client: client{server: server}}
+		if s.addressFloods(floods); floods[0].Command != want || floods[1].Command != "" {
+			t.Errorf("%s: %q", server, floods[0].Command)
+		}
+	}
+}

@@ -144,6 +144,13 @@ func (t *Table) Tick(now time.Time) (begun, ended []Flood) {
 	return begun, ended
 }
 
+// NumberAbove makes the numbers of floods that begin larger than number: a rule of the filter may have it in its name.
+func (t *Table) NumberAbove(number int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.detector.number = max(t.detector.number, number)
+}
+
 // Floods returns the present floods.
 func (t *Table) Floods() []Flood {
 	t.mu.Lock()

@@ -211,3 +211,14 @@ func BenchmarkTick(b *testing.B) {
 		m.table.detector.step(seconds, 99, m.began)
 	}
 }
+
+// TestFloodsAreNumberedAbove checks that the next flood has a number that no rule has.
+func TestFloodsAreNumberedAbove(t *testing.T) {
+	m := newModel(t, 9)
+	m.table.NumberAbove(7)
+	m.table.NumberAbove(3)
+	m.run(120, flow{steady(1000), usualQuery}, flow{between(100, 120, 50_000, 0), randomNames})
+	if len(m.begun) == 0 || m.begun[0].Number != 8 {
+		t.Errorf("%+v", m.begun)
+	}
+}
