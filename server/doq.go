@@ -66,15 +66,17 @@ func (q quicTLS) ConnectionState() tls.ConnectionState { return q.Conn.Connectio
 // respond sends the answer to a query, or the transfer that it asks for.
 func (l *doqListener) respond(c *quicConn, stream *quic.Stream, query []byte) {
 	var transfer *answer.Transfer
+	var refused *answer.RefusedTransfer
 	var keepalive bool
 	out := append(l.server.tcpBuffers.get(), 0, 0)
 	l.server.borrow(l.over, c.source, func(r *answer.Responder) {
 		r.Transfers, r.TLS = true, quicTLS{c.Conn}
 		defer func() { r.Transfers, r.TLS = false, nil }()
 		out = r.Respond(out, query, c.source.Addr(), true)
-		transfer, keepalive = r.TakeTransfer(), len(out) > encrypted.FrameHead && r.AskedKeepalive()
+		transfer, refused, keepalive = r.TakeTransfer(), r.TakeRefusedTransfer(), len(out) > encrypted.FrameHead && r.AskedKeepalive()
 	})
 	defer l.server.tcpBuffers.put(out)
+	l.server.logRefused(refused, c.source.Addr(), l.over)
 	write := func(frame []byte) bool {
 		_ = stream.SetWriteDeadline(time.Now().Add(min(writeTime, l.limits().Idle))) // it never fails
 		_, err := stream.Write(frame)

@@ -52,6 +52,7 @@ type Server struct {
 	hot             *hotQueries
 	transfers       chan struct{} // one element for each transfer being sent
 	updates         chan struct{} // one element for each update over UDP that waits
+	refusals        refusals      // of transfers, that are logged
 	bypass          *bypass
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests

@@ -45,14 +45,15 @@ type stream struct {
 	tcp       *net.TCPConn
 	conn      net.Conn // tcp, or TLS over it
 	port      uint16
-	proxied   bool                   // it begins with a PROXY header
-	in        []byte                 // received and not answered yet; in small, or in a larger buffer
-	small     []byte                 // streamIn bytes of room
-	idle      time.Time              // when the read deadline was set
-	ending    atomic.Pointer[ending] // nil: not draining
-	waits     bool                   // run ended while it waited for the client
-	transfer  *answer.Transfer       // to be sent after the answers before it; nil: none
-	update    *answer.Update         // to be made after the answers before it; nil: none
+	proxied   bool                    // it begins with a PROXY header
+	in        []byte                  // received and not answered yet; in small, or in a larger buffer
+	small     []byte                  // streamIn bytes of room
+	idle      time.Time               // when the read deadline was set
+	ending    atomic.Pointer[ending]  // nil: not draining
+	waits     bool                    // run ended while it waited for the client
+	transfer  *answer.Transfer        // to be sent after the answers before it; nil: none
+	update    *answer.Update          // to be made after the answers before it; nil: none
+	refused   *answer.RefusedTransfer // by the last batch, to be logged; nil: none
 	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
 }
@@ -212,6 +213,7 @@ func (c *stream) answer() bool {
 	for ok := true; len(rest) > 0; {
 		var out, left []byte
 		out, left, ok = c.compute(rest)
+		c.server.logRefused(c.refused, c.source, c.transport)
 		if len(out) > 0 && !c.write(out) || !ok {
 			return false
 		}
@@ -303,7 +305,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 		in = in[end:]
 		answered++
 	}
-	r.Streamed = out
+	r.Streamed, c.refused = out, r.TakeRefusedTransfer()
 	r.EndTiming(c.transport, answered)
 	return in, ok
 }

@@ -29,11 +29,11 @@ func TestRuleMatchesAllOfItsKeys(t *testing.T) {
 		{"both, another address", config.TransferRule{Addresses: network, Key: "xfr."}, Peer{Source: outside, Key: key}, false},
 		{"both, no key", config.TransferRule{Addresses: network, Key: "xfr."}, Peer{Source: inside}, false},
 	} {
-		if got := Allowed([]config.TransferRule{c.rule}, c.peer, nil); got != c.want {
+		if got := Refusal([]config.TransferRule{c.rule}, c.peer, nil) == ""; got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
-	if Allowed(nil, Peer{Source: inside, Key: key}, nil) {
+	if Refusal(nil, Peer{Source: inside, Key: key}, nil) == "" {
 		t.Error("a zone without rules may be transferred")
 	}
 }

@@ -34,9 +34,10 @@ type Responder struct {
 	drawn      uint64     // the draw of the current answer
 	postponed  *postponed // the query that is answered again; nil: a new one
 	signatures signatures
-	tsig       *tsig.Response // of a signed query; nil: the answer is not signed
-	transfer   *Transfer      // that the message asks for, until TakeTransfer
-	update     *Update        // that the message asks for, until TakeUpdate
+	tsig       *tsig.Response   // of a signed query; nil: the answer is not signed
+	transfer   *Transfer        // that the message asks for, until TakeTransfer
+	refused    *RefusedTransfer // the last one, until TakeRefusedTransfer
+	update     *Update          // that the message asks for, until TakeUpdate
 	counts     counterSet
 	facts      facts
 	sketch     *limit.Sketch // made with the first snapshot
@@ -293,7 +294,7 @@ func (r *Responder) countQuery(rcode int) {
 // affect the others. The scratch may be half written and is replaced.
 func (r *Responder) serverFailure(out, packet []byte, source netip.Addr, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
-	r.transfer, r.update = nil, nil
+	r.transfer, r.refused, r.update = nil, nil, nil
 	r.engine.panicked(fault, packet, debug.Stack())
 	r.quarantine(packet, source, fault)
 	r.at.scratch = newScratch(r.at.active)

@@ -76,7 +76,7 @@ func (c *responderPool) get(e *Engine) *Responder {
 // put makes r idle, or removes it if there is no room. What its caller has not taken is not kept: the next one answers
 // another client.
 func (c *responderPool) put(r *Responder) {
-	r.transfer, r.update = nil, nil
+	r.transfer, r.refused, r.update = nil, nil, nil
 	select {
 	case c.idle <- r:
 	default:

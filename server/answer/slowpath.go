@@ -94,6 +94,7 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	switch {
 	case r.tsigRcode() != dns.RcodeSuccess:
 		msg.Rcode = r.tsigRcode()
+		r.reportBadSignature()
 	case q.opcode() != dns.OpcodeQuery:
 		ede = r.answerOpcode(msg, sound, source)
 	case q.asksForCookie():

@@ -65,9 +65,14 @@ func (r *Responder) TakeTransfer() *Transfer {
 func (r *Responder) answerTransfer(msg *dns.Msg, source netip.Addr) (ede uint16) {
 	q, s := &r.query, r.at.active
 	zone, ok := s.zones.ApexOf(q.name)
-	if !ok || !r.mayTransfer(zone, source) || q.qtype == dns.TypeAXFR && !r.Transfers {
+	why := "no zone has this name"
+	if ok {
+		why = r.transferRefusal(zone, source)
+	}
+	if why != "" || q.qtype == dns.TypeAXFR && !r.Transfers {
 		msg.Rcode = dns.RcodeRefused
 		r.counts.add(uint32(TransfersRefused))
+		r.reportRefused(msg.Rcode, why)
 		return dns.ExtendedErrorCodeProhibited
 	}
 	if missing := s.zones.Missing(zone); missing != 0 {
@@ -136,14 +141,20 @@ func (r *Responder) shortAnswer(zone zones.ZoneID, change *journal.Change) (rrs 
 	return rrs
 }
 
-// mayTransfer reports whether the client may have a zone.
-func (r *Responder) mayTransfer(zone zones.ZoneID, source netip.Addr) bool {
+// transferRefusal returns why the client may not have a zone; empty: it may.
+func (r *Responder) transferRefusal(zone zones.ZoneID, source netip.Addr) string {
 	z := &r.at.active.snapshot.Config.Zones[zone]
 	peer := transfer.Peer{Source: source, TLS: r.TLS}
 	if r.tsig != nil {
 		peer.Key = r.tsig.Key()
 	}
-	return transfer.Allowed(z.Transfer.Out, peer, r.at.active.snapshot.Trust) && (z.Transfer.Pools != config.RefusePools || len(z.Names) == 0)
+	if why := transfer.Refusal(z.Transfer.Out, peer, r.at.active.snapshot.Trust); why != "" {
+		return why
+	}
+	if z.Transfer.Pools == config.RefusePools && len(z.Names) > 0 {
+		return "the zone has transfer.pools: refuse, and balanced names"
+	}
+	return ""
 }
 
 // serial returns that of the SOA in the query, which is the client's (RFC 1995 3).

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"hash"
 	"time"
+
+	"meridian/dnsname"
 )
 
 // Response signs the messages of the response to one signed request. It is for one goroutine.
@@ -19,6 +21,9 @@ type Response struct {
 
 // Key returns the key that signed the request; nil: none that is known.
 func (r *Response) Key() *Key { return r.key }
+
+// Named returns the name of the key in the request, which may be unknown.
+func (r *Response) Named() dnsname.Wire { return r.request.name }
 
 // Verify checks a request with a TSIG record at at, its last record. An error means that the record is malformed, which
 // is FORMERR. Otherwise the result signs the response, also one that reports an error (RFC 8945 5.2):
