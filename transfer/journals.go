@@ -154,10 +154,21 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 	return of
 }
 
+// lostUpdates describes the updates that may be in the corrupt part of a journal.
+func lostUpdates(z *config.Zone, corrupt *journal.CorruptError) string {
+	switch {
+	case len(z.Update) == 0:
+		return "none: the zone takes none"
+	case corrupt.Valid == nil:
+		return "all"
+	}
+	return fmt.Sprintf("those after serial %d", *corrupt.Valid)
+}
+
 // noteCorrupt logs that the journal of a zone was set aside. With serial: unixtime the time is above all serials that are lost,
 // unless the zone had greater ones before, such as those of dates.
 func (j *Journals) noteCorrupt(z *config.Zone, of *journal.Journal, corrupt *journal.CorruptError) {
-	j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept)
+	j.log.Error("journal corrupt, quarantined; secondaries take the whole zone", "zone", z.Name, "file", corrupt.Path, "error", corrupt.Err, "quarantined", corrupt.Aside, "updates_kept", corrupt.Kept, "updates_lost", lostUpdates(z, corrupt))
 	state, known := of.State()
 	now := uint32(time.Now().Unix())
 	if z.Serial == config.UnixtimeSerial && (!known || journal.Newer(now, state.Serial)) {

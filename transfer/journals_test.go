@@ -429,6 +429,13 @@ func TestSerialRisesAfterACorruptJournal(t *testing.T) {
 			if logged := strings.Contains(text.String(), "may be lower than before"); logged != c.logged || !strings.Contains(text.String(), "quarantined") {
 				t.Errorf("the log has %s", text.String())
 			}
+			lost := `updates_lost="those after serial `
+			if strings.HasSuffix(what, "no entry") {
+				lost = "updates_lost=all"
+			}
+			if !strings.Contains(text.String(), lost) {
+				t.Errorf("no %s in %s", lost, text.String())
+			}
 		})
 	}
 }

@@ -1,16 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/transfer/tsig"
 )
@@ -42,9 +47,31 @@ func axfr(server string, zone dnsname.Name, key *tsigFlag) (*zoneRecords, error)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no transfer: %w", err)
+		return nil, transferError(err, key)
 	}
 	return z, nil
+}
+
+// transferError describes why a name server sent no zone, and what to do.
+func transferError(err error, key *tsigFlag) error {
+	var rcode int
+	if _, failed := fmt.Sscanf(err.Error(), "dns: bad xfr rcode: %d", &rcode); failed == nil {
+		text := "no transfer: the server answers " + cmp.Or(dns.RcodeToString[rcode], "RCODE "+strconv.Itoa(rcode))
+		switch rcode {
+		case dns.RcodeRefused:
+			return hinted(text, "it must allow this address and key (Meridian: transfer.out of the zone); --tsig names the key; a zone that it sends over TLS only cannot be taken here")
+		case dns.RcodeNotAuth:
+			return hinted(text, "it does not have the zone, or does not accept the key of --tsig")
+		}
+		return errors.New(text)
+	}
+	for _, unsigned := range []error{dns.ErrAuth, dns.ErrSig, dns.ErrNoSig, dns.ErrTime} {
+		if errors.Is(err, unsigned) && key.name != "" {
+			return hinted(fmt.Sprintf("no transfer: the answer is not signed with key %s", key.name),
+				"the server does not know the key, or has another secret or algorithm for it, or its clock differs by more than 5 minutes")
+		}
+	}
+	return fmt.Errorf("no transfer: %w", err)
 }
 
 // serverAddress returns the address of a name server with a port, 53 if it has none.
@@ -75,6 +102,9 @@ func (f *tsigFlag) Set(text string) error {
 	algorithm := tsig.DefaultAlgorithm
 	if len(parts) > 1 && strings.HasPrefix(strings.ToLower(parts[0]), "hmac-") {
 		algorithm, parts = strings.ToLower(parts[0]), parts[1:]
+		if !slices.Contains(tsig.Algorithms(), algorithm) {
+			return unknownAlgorithm(algorithm)
+		}
 	} else {
 		parts = strings.SplitN(text, ":", 2)
 	}
@@ -82,9 +112,20 @@ func (f *tsigFlag) Set(text string) error {
 		return errors.New("want NAME:FILE, such as xfr:/etc/meridian/xfr.key, or hmac-sha512:NAME:FILE")
 	}
 	secret, err := os.ReadFile(parts[1])
+	if first, _, more := strings.Cut(parts[1], ":"); errors.Is(err, fs.ErrNotExist) && more && first != "" {
+		return fmt.Errorf("%w; or %w", err, unknownAlgorithm(parts[0])) // the path may have a colon
+	}
 	if err != nil {
 		return err
 	}
 	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: strings.TrimSpace(string(secret))}
 	return nil
+}
+
+func unknownAlgorithm(word string) error {
+	hint := "known: " + strings.Join(tsig.Algorithms(), ", ")
+	if near, ok := config.Nearest(word, tsig.Algorithms()); ok {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Errorf("unknown algorithm %q; %s", word, hint)
 }

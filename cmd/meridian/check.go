@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -89,6 +90,9 @@ func checkJSON(paths []string, stdout io.Writer) error {
 // summary is the content that a valid configuration would serve.
 type summary struct {
 	Listen []string      `json:"listen"`
+	TLS    []string      `json:"listen_tls,omitempty"`
+	QUIC   []string      `json:"listen_quic,omitempty"`
+	HTTPS  []string      `json:"listen_https,omitempty"`
 	Zones  []zoneSummary `json:"zones"`
 	Pools  []poolSummary `json:"pools"`
 	Probed int           `json:"probed"` // distinct pairs of check and address, without those of unresolved targets
@@ -123,9 +127,8 @@ func summarize(snapshot *snapshot.Snapshot) summary {
 	if sets, ok := snapshot.SignedSets(); ok {
 		s.SignedSets = &sets
 	}
-	for _, a := range snapshot.Config.Server.Listen {
-		s.Listen = append(s.Listen, a.String())
-	}
+	server := &snapshot.Config.Server
+	s.Listen, s.TLS, s.QUIC, s.HTTPS = addressTexts(server.Listen), addressTexts(server.ListenTLS), addressTexts(server.ListenQUIC), addressTexts(server.HTTPS.Addresses)
 	for _, z := range snapshot.Zones.Summary() {
 		s.Zones = append(s.Zones, zoneSummary{string(z.Zone), z.Names, z.Balanced, z.Records})
 	}
@@ -133,6 +136,13 @@ func summarize(snapshot *snapshot.Snapshot) summary {
 		s.Pools = append(s.Pools, summarizePool(&snapshot.Config.Pools[i]))
 	}
 	return s
+}
+
+func addressTexts(addresses []netip.AddrPort) (texts []string) {
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	return texts
 }
 
 func summarizePool(p *config.Pool) poolSummary {
@@ -163,12 +173,26 @@ func (s summary) print(w io.Writer) error {
 	if s.SignedSets != nil {
 		fmt.Fprintf(t, "\nsigned: up to %d signed sets, room for %d in the cache\n", s.SignedSets.Needed, s.SignedSets.Room)
 	}
-	fmt.Fprintf(t, "\nok: would listen on %s and probe %d", strings.Join(s.Listen, " "), s.Probed)
+	fmt.Fprintf(t, "\nok: would listen on %s and probe %d", s.listening(), s.Probed)
 	if s.Targets > 0 {
 		fmt.Fprintf(t, ", and resolve %s and probe what these lead to", targets(s.Targets))
 	}
 	fmt.Fprintln(t)
 	return t.Flush()
+}
+
+// listening lists the addresses of all transports.
+func (s summary) listening() string {
+	text := strings.Join(s.Listen, " ")
+	for _, t := range []struct {
+		name      string
+		addresses []string
+	}{{"TLS", s.TLS}, {"QUIC", s.QUIC}, {"HTTPS", s.HTTPS}} {
+		if len(t.addresses) > 0 {
+			text += ", for " + t.name + " on " + strings.Join(t.addresses, " ")
+		}
+	}
+	return text
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -101,3 +101,22 @@ zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: hostmast
 	expectMatch(t, said(t, 1, "status", api, "--ca="+file), "has no certificate in PEM form")
 	expectMatch(t, said(t, 1, "status", api, "--ca="+filepath.Join(dir, "missing.pem")), "--ca: open .*missing.pem: no such file")
 }
+
+// TestCheckListsAllListeners checks that the last line of check has the addresses of encrypted transports too.
+func TestCheckListsAllListeners(t *testing.T) {
+	t.Chdir(t.TempDir())
+	makeAuthority(t, ".")
+	const text = `server:
+  listen: ["127.0.0.1:5300"]
+  listen_tls: ["127.0.0.1:8530"]
+  listen_quic: ["127.0.0.1:8531"]
+  listen_https: {addresses: ["127.0.0.1:8443"]}
+  tls: {certificates: [{cert: server.pem, key: server.key}]}
+zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: hostmaster@example.com}}
+`
+	if err := os.WriteFile("meridian.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, exitOK, "check", "meridian.yaml"), `would listen on 127\.0\.0\.1:5300, for TLS on 127\.0\.0\.1:8530, for QUIC on 127\.0\.0\.1:8531, for HTTPS on 127\.0\.0\.1:8443 and probe 0\n`)
+	expectMatch(t, said(t, exitOK, "check", "meridian.yaml", "-o", "json"), `(?s)"listen_tls": .*"listen_quic": .*"listen_https": `)
+}

@@ -38,17 +38,19 @@ func eventsCommand() *cobra.Command {
 		Use:   "events [SUBJECT]",
 		Short: "Show what happened to a running server",
 		Long: `Events shows the last events of a running server: health state changes, pool modes, overrides, reloads,
-and every change made through the API. SUBJECT is a pool, with its members, POOL/MEMBER, or region:NAME.
+and every change made through the API. SUBJECT is a pool, with its members, POOL/MEMBER,
+region:NAME, or a zone.
 With --follow it goes on with each event as it happens, until Ctrl-C.
 
 Exit: 0; 1 if there is no server.`,
 		Example: `  meridian events
   meridian events web --kind state --kind fail_open
+  meridian events gslb.example.com          of a zone
   meridian events --kind audit              who changed what through the API
   meridian events --follow -o json          one event a line`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return o.run(c.Context(), c.OutOrStdout(), args)
+			return o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args)
 		},
 	}
 	addClientFlags(c, &o.client, defaultServer)
@@ -60,7 +62,7 @@ Exit: 0; 1 if there is no server.`,
 	return c
 }
 
-func (o *eventOptions) run(ctx context.Context, stdout io.Writer, args []string) error {
+func (o *eventOptions) run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	words := url.Values{"kind": o.kinds, "limit": {strconv.Itoa(o.limit)}}
 	for _, kind := range o.kinds {
 		if !slices.Contains(event.Kinds(), kind) {
@@ -88,12 +90,25 @@ func (o *eventOptions) run(ctx context.Context, stdout io.Writer, args []string)
 		}
 	}
 	if !o.follow {
-		return nil
+		return o.noneFound(stderr, args, len(p.Events))
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	words.Set("since", strconv.FormatUint(last, 10))
 	return o.followEvents(ctx, stdout, words)
+}
+
+// noneFound says that there are no events, if so.
+func (o *eventOptions) noneFound(stderr io.Writer, args []string, found int) error {
+	switch {
+	case found > 0:
+		return nil
+	case len(args) == 1:
+		fmt.Fprintf(stderr, "no events of %s\n", args[0])
+	default:
+		fmt.Fprintln(stderr, "no events")
+	}
+	return nil
 }
 
 // followPause is the pause before another connection to a server that went away.

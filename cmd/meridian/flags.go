@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"meridian/config"
 )
@@ -85,7 +87,27 @@ func flagError(c *cobra.Command, err error) error {
 	if args := c.Flags().Args(); c.HasSubCommands() && len(args) > 0 {
 		return noCommand(c, args)
 	}
+	bad, number := (*pflag.InvalidValueError)(nil), (*strconv.NumError)(nil)
+	if errors.As(err, &bad) && errors.As(err, &number) {
+		if errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("--%s: %s is out of range", bad.GetFlag().Name, bad.GetValue())
+		}
+		return fmt.Errorf("--%s: %q is not %s", bad.GetFlag().Name, bad.GetValue(), numberOf(bad.GetFlag()))
+	}
 	return err
+}
+
+// numberOf describes the values of a flag that takes a number.
+func numberOf(f *pflag.Flag) string {
+	switch kind := f.Value.Type(); {
+	case strings.HasPrefix(kind, "uint"):
+		return "a whole number of at least 0"
+	case strings.HasPrefix(kind, "int"):
+		return "a whole number"
+	case kind == "bool":
+		return "true or false"
+	}
+	return "a number"
 }
 
 // outputFlag is the -o of commands that print a table.

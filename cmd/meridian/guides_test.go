@@ -44,9 +44,9 @@ func TestGuides(t *testing.T) {
 					g.config = block[2]
 				case "console":
 					g.play(strings.Split(block[2], "\n"))
-				case "bash", "dns", "bind", "nsd", "knot": // TestGuidesOfOtherServers runs the last three
+				case "bash", "dns", "lua", "haproxy", "bind", "nsd", "knot": // TestGuidesOfOtherServers runs the last three
 				default:
-					t.Errorf("a block in %q; want yaml, console, bash, dns, bind, nsd or knot", block[1])
+					t.Errorf("a block in %q; want yaml, console, bash, dns, lua, haproxy, bind, nsd or knot", block[1])
 				}
 			}
 		})

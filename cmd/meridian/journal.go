@@ -118,6 +118,7 @@ type journalReport struct {
 	Added   int             `json:"added"`   // records that all updates together have added to the file of the zone
 	Deleted int             `json:"deleted"` // and deleted from it
 	Changes []journalChange `json:"changes"`
+	Torn    int64           `json:"torn,omitempty"` // octets of an incomplete entry at the end of the file
 }
 
 // journalChange is a change of a zone, as JSON.
@@ -131,7 +132,7 @@ type journalChange struct {
 
 func (o *journalOptions) print(zone dnsname.Name, j *journal.Journal, changes []*journal.Change, w io.Writer) error {
 	state, _ := j.State()
-	report := journalReport{Zone: zone, File: state.File, Serial: state.Serial, Oldest: state.Oldest, Added: state.Added, Deleted: state.Deleted, Changes: []journalChange{}}
+	report := journalReport{Zone: zone, File: state.File, Serial: state.Serial, Oldest: state.Oldest, Added: state.Added, Deleted: state.Deleted, Torn: state.Torn, Changes: []journalChange{}}
 	for _, c := range changes {
 		report.Changes = append(report.Changes, journalChange{c.From(), c.To(), c.Update, recordTexts(c.Deleted), recordTexts(c.Added)})
 	}
@@ -139,9 +140,16 @@ func (o *journalOptions) print(zone dnsname.Name, j *journal.Journal, changes []
 		return printJSON(w, report)
 	}
 	out := &textWriter{w: w}
-	out.line("zone %s: serial %d, changes since %d; updates have added %d records to its file and deleted %d", zone, report.Serial, report.Oldest, report.Added, report.Deleted)
+	updates := ""
+	if report.Added+report.Deleted > 0 {
+		updates = fmt.Sprintf("; updates have added %d records to its file and deleted %d", report.Added, report.Deleted)
+	}
+	out.line("zone %s: serial %d, changes since %d%s", zone, report.Serial, report.Oldest, updates)
 	for i := range report.Changes {
 		report.Changes[i].print(out)
+	}
+	if report.Torn > 0 {
+		out.line("the last entry is incomplete (%d octets): the server writes it now, or a crash cut it off and the next start drops it", report.Torn)
 	}
 	return out.err
 }

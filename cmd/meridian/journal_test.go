@@ -46,6 +46,14 @@ func TestJournalShowsChanges(t *testing.T) {
 	if now, _ := os.ReadFile(path); string(now) != string(before) {
 		t.Error("the file has changed")
 	}
+	for _, cut := range []int{5, len(before) / 8} {
+		torn := before[:len(before)-cut]
+		if err := os.WriteFile(path, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expectMatch(t, said(t, exitOK, show...), `serial 4 to 5 [^$]*\nthe last entry is incomplete \(\d+ octets\): .*the next start drops it\n$`)
+		expectMatch(t, said(t, exitOK, append(show, "-o", "json")...), `"torn": \d+`)
+	}
 	damaged := []byte(string(before))
 	damaged[len(damaged)/2] ^= 1
 	if err := os.WriteFile(path, damaged, 0o600); err != nil {
@@ -55,4 +63,22 @@ func TestJournalShowsChanges(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Dir(path) + "/*"); len(files) != 1 {
 		t.Errorf("files %q: a corrupt one stays where it is", files)
 	}
+}
+
+// TestJournalWithoutUpdates prints a journal of a zone that may have no file: a catalog, for example.
+func TestJournalWithoutUpdates(t *testing.T) {
+	state, zone := t.TempDir(), dnsname.Name("catalog.example.")
+	j, err := journal.Open(transfer.JournalFile(state, zone), zone, journal.Bounds{Size: 1 << 20, Depth: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Begin(4, journal.Digest{})
+	if err := j.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if got := said(t, exitOK, "journal", "catalog.example", "--state", state); got != "zone catalog.example.: serial 4, changes since 4\n" {
+		t.Errorf("%q", got)
+	}
+	expectMatch(t, said(t, exitConfig, "journal", "--state", state), `e\.g\. meridian journal example\.com`)
+	expectMatch(t, said(t, exitConfig, "zone", "status"), `e\.g\. meridian zone status example\.com`)
 }

@@ -106,7 +106,7 @@ server.`,
 // oneZone accepts exactly one argument, a name.
 func oneZone(c *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("%d names, want the one of a zone; e.g. meridian zone %s example.com", len(args), c.Name())
+		return fmt.Errorf("%d names, want the one of a zone; e.g. %s example.com", len(args), c.CommandPath())
 	}
 	if _, err := dnsname.Parse(args[0]); err != nil {
 		return fmt.Errorf("%q is not the name of a zone: %w", args[0], err)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"meridian/counterpart"
 )
@@ -63,5 +66,41 @@ func TestZoneDiffExitCodes(t *testing.T) {
 		"a a": exitOK, "a b": exitDiffers, "a broken": exitDiffError, "a none": exitDiffError, "a": exitDiffError, "a b --none": exitDiffError, "a @name": exitDiffError,
 	} {
 		said(t, code, append([]string{"zone", "diff", "example.com", "--server", "http://127.0.0.1:1"}, strings.Fields(args)...)...)
+	}
+}
+
+// TestTransferErrorsSayWhatToDo has a name server refuse transfers in several ways.
+func TestTransferErrorsSayWhatToDo(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{"a": "$TTL 1\n@ NS ns\n", "xfr.key": "c2VjcmV0LXNlY3JldC1zZWNyZXQ="} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rcodes := map[string]int{"refused.": dns.RcodeRefused, "notauth.": dns.RcodeNotAuth, "servfail.": dns.RcodeServerFailure, "unsigned.": dns.RcodeNotAuth}
+	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetRcode(r, rcodes[r.Question[0].Name])
+		_ = w.WriteMsg(m)
+	})}
+	go func() { _ = server.ActivateAndServe() }()
+	defer l.Close()
+	for _, c := range []struct{ zone, key, want string }{
+		{"refused", "", `the server answers REFUSED\n.*transfer\.out.*--tsig.*TLS`},
+		{"notauth", "", `the server answers NOTAUTH\n.*does not have the zone`},
+		{"servfail", "", `the server answers SERVFAIL\n`},
+		{"unsigned", "xfr:xfr.key", `the answer is not signed with key xfr\.\n.*another secret`},
+		{"refused", "md5:xfr:xfr.key", `unknown algorithm "md5"; known: hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512`},
+		{"refused", "hmac-sha265:xfr:xfr.key", `unknown algorithm "hmac-sha265"; did you mean "hmac-sha256"\?`},
+		{"refused", "xfr:none.key", `none\.key: no such file or directory\n`},
+	} {
+		args := []string{"zone", "diff", c.zone, "a", "@" + l.Addr().String()}
+		if c.key != "" {
+			args = append(args, "--tsig", c.key)
+		}
+		expectMatch(t, said(t, exitDiffError, args...), c.want)
 	}
 }

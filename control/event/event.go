@@ -151,7 +151,7 @@ func (l *Log) Save() []Event {
 // Filter selects events; empty fields select all.
 type Filter struct {
 	Kinds   []string
-	Subject string // it, and what is below it: pool web selects web/euw-1
+	Subject string // it, and what is below it: pool web selects web/euw-1; zone example.com is example.com. too
 }
 
 // Match reports whether f selects e.
@@ -159,7 +159,7 @@ func (f Filter) Match(e *Event) bool {
 	if len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind) {
 		return false
 	}
-	return f.Subject == "" || e.Subject == f.Subject || strings.HasPrefix(e.Subject, f.Subject+"/")
+	return f.Subject == "" || strings.TrimSuffix(e.Subject, ".") == strings.TrimSuffix(f.Subject, ".") || strings.HasPrefix(e.Subject, f.Subject+"/")
 }
 
 // Page is a list of events.

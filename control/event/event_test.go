@@ -100,3 +100,13 @@ func TestFollowerMissesNothing(t *testing.T) {
 		running.Wait()
 	})
 }
+
+// TestSubjectIsAZoneWithOrWithoutDot selects the events of a zone by its name as operators write it.
+func TestSubjectIsAZoneWithOrWithoutDot(t *testing.T) {
+	for subject, want := range map[string]bool{"gslb.example.com": true, "gslb.example.com.": true, "example.com": false, "gslb": false} {
+		f := event.Filter{Subject: subject}
+		if got := f.Match(&event.Event{Subject: "gslb.example.com."}); got != want {
+			t.Errorf("%s selects an event of gslb.example.com.: %v, want %v", subject, got, want)
+		}
+	}
+}

@@ -26,7 +26,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type CorruptError struct {
 	Path, Aside string
 	Err         error
-	Kept        int // records of the overlay that its valid part has
+	Kept        int     // records of the overlay that its valid part has
+	Valid       *uint32 // the serial that the valid part leads to; nil: it has no base entry
 }
 
 func (e *CorruptError) Error() string { return e.Path + ": " + e.Err.Error() }
@@ -64,6 +65,10 @@ func (j *Journal) setAside(content []byte, why error) (*Journal, error) {
 	corrupt := &CorruptError{Path: j.path, Aside: j.path + ".corrupt-" + time.Now().UTC().Format("20060102T150405Z"), Err: why}
 	if err := os.Rename(j.path, corrupt.Aside); err != nil {
 		return nil, err
+	}
+	if j.known {
+		serial := j.serial
+		corrupt.Valid = &serial
 	}
 	j.changes, j.size = nil, 0
 	if last, found := j.lastSerial(content); found {

@@ -20,6 +20,9 @@ func Read(path string, zone dnsname.Name) (*Journal, error) {
 	}
 	j := &Journal{zone: zone, path: path, bounds: Bounds{Size: unbounded, Depth: unbounded}, closed: true}
 	j.end, err = j.read(content)
+	if err == nil {
+		j.torn = int64(len(content)) - j.end
+	}
 	return j, err
 }
 

@@ -36,6 +36,7 @@ type Journal struct {
 	bounds  Bounds
 	current bool  // the file has the present state; else the next entry comes after a new base
 	end     int64 // of the entries in the file
+	torn    int64 // octets after them that a crash cut off; of Read only
 	inFile  int   // changes in the file
 	known   bool  // there is a serial
 	serial  uint32
@@ -62,13 +63,14 @@ type State struct {
 	Oldest         uint32 // the serial that the changes begin with
 	Added, Deleted int    // records of the overlay
 	File           string // empty: in memory only
+	Torn           int64  // octets of an incomplete entry at the end of the file; of Read only
 }
 
 // State returns the present state; false: the journal has no serial yet.
 func (j *Journal) State() (State, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := State{Serial: j.serial, Digest: j.digest, Changes: len(j.changes), Size: j.size, Oldest: j.serial, Added: len(j.overlay.Added), Deleted: len(j.overlay.Deleted), File: j.path}
+	s := State{Serial: j.serial, Digest: j.digest, Changes: len(j.changes), Size: j.size, Oldest: j.serial, Added: len(j.overlay.Added), Deleted: len(j.overlay.Deleted), File: j.path, Torn: j.torn}
 	if len(j.changes) > 0 {
 		s.Oldest = j.changes[0].from
 	}

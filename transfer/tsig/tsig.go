@@ -9,6 +9,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"hash"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"meridian/dnsname"
@@ -36,6 +38,9 @@ var algorithms = map[string]func() hash.Hash{
 	"hmac-sha384":    sha512.New384,
 	"hmac-sha512":    sha512.New,
 }
+
+// Algorithms returns the names of the known algorithms.
+func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
 // Key is a secret that two servers share. It is safe for concurrent use.
 type Key struct {
