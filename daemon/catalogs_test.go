@@ -55,12 +55,14 @@ template:
     acl: notify
     retry-min-interval: 1
     retry-max-interval: 2
+    refresh-max-interval: 5
   - id: plain
     storage: "%[3]s"
     master: primary
     acl: notify
     retry-min-interval: 1
     retry-max-interval: 2
+    refresh-max-interval: 5
 zone:
   - domain: catalog.example
     master: primary
