@@ -12,7 +12,7 @@ const (
 	mostTop    = 1000
 )
 
-// top answers with what the server was asked for in the last minute.
+// top answers with the most frequent queries of the last minute.
 func (a *api) top(w http.ResponseWriter, r *http.Request) {
 	words, ok := query(w, r, "limit")
 	if !ok {

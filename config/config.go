@@ -126,10 +126,10 @@ type RateLimit struct {
 // Limits reports whether answers are limited, not only counted.
 func (r *RateLimit) Limits() bool { return r.Rate > 0 && !r.DryRun }
 
-// Top holds the settings of the sample of queries, and of what it shows.
+// Top holds the settings of the sample of queries, and of the search for floods.
 type Top struct {
 	Enabled bool // sample queries
-	Flood   int  // queries a second below which nothing is a flood; 0: none is reported
+	Flood   int  // the least queries a second of a flood; 0: none is reported
 }
 
 // MaxBias is the largest absolute value of a region's bias.

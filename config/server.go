@@ -63,7 +63,7 @@ func (d *decoder) server(s *Server) setter {
 // maxConnections is more than one process can hold open.
 const maxConnections = 1_000_000
 
-// proxy reads which sources send headers of the PROXY protocol.
+// proxy reads the sources that send headers of the PROXY protocol.
 func (d *decoder) proxy(from *[]netip.Prefix) setter {
 	return func(n *yaml.Node) {
 		const hint = "write the networks of the load balancers in front of this server: from: [10.0.0.0/24]"

@@ -8,7 +8,7 @@ import (
 	"meridian/config/internal/yamldoc"
 )
 
-// ClientTLS is what the connection of a server that takes a zone must have (RFC 9103).
+// ClientTLS is the requirements for the connection of a server that takes a zone (RFC 9103).
 type ClientTLS struct {
 	CA    string // path of a PEM file with certificates, of which one has signed that of the server; empty: none is needed
 	CAPos Pos

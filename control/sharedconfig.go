@@ -30,7 +30,7 @@ type SharedRequest struct {
 	From          uint64 // of a rollback
 	Canary        []string
 	For           time.Duration // of the canary
-	ReloadRequest               // what it may change, and its origin
+	ReloadRequest               // the limits of its change, and its origin
 }
 
 // awaitAcks is how long PushShared waits for the acknowledgements of the nodes.

@@ -52,7 +52,7 @@ type Status struct {
 
 	Overrides []Override `json:"overrides"`
 
-	Floods       []top.Flood          `json:"floods,omitempty"`        // what is asked for far more than usual
+	Floods       []top.Flood          `json:"floods,omitempty"`        // keys with far more queries than usual
 	ErrorReports []answer.ErrorReport `json:"error_reports,omitempty"` // of resolvers, the latest last
 
 	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic

@@ -155,7 +155,7 @@ func roundText(n float64) string {
 	return strconv.FormatFloat(math.Round(n/unit)*unit, 'f', 0, 64)
 }
 
-// Top reports what the server was asked for in the last minute, with at most limit entries of each list.
+// Top reports the most frequent queries of the last minute, with at most limit entries of each list.
 func (c *Control) Top(limit int) (*top.Report, error) {
 	table := c.top.table.Load()
 	if table == nil {

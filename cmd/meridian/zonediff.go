@@ -156,7 +156,7 @@ func parseZone(r io.Reader, zone dnsname.Name, file string) (*zoneRecords, error
 	return z, p.Err()
 }
 
-// zoneDifference is what two zones do not share, as JSON.
+// zoneDifference is the records that only one of two zones has, as JSON.
 type zoneDifference struct {
 	Zone    dnsname.Name `json:"zone"`
 	Serials [2]uint32    `json:"serials"`

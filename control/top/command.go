@@ -42,7 +42,7 @@ func (f *Flood) command(seconds []*second) string {
 	return fmt.Sprintf("meridian filter add flood-%d%s --action %s --for %s", f.Number, conditions, m.action(f.Kind), ruleTime)
 }
 
-// mixture counts what the queries of a flood have in common.
+// mixture counts the common properties of the queries of a flood.
 type mixture struct {
 	total, datagrams float64
 	types            map[uint16]float64
@@ -76,7 +76,7 @@ func mostOf[K comparable](weights map[K]float64, total float64) (most K, ok bool
 	return most, false
 }
 
-// action returns what the rule does. Over UDP, TC costs less than an answer, and a real client comes by TCP. Over other
+// action returns the action of the rule. Over UDP, TC costs less than an answer, and a real client comes by TCP. Over other
 // transports sources are not forged: a network is cut off, and clients of a name learn that it is refused.
 func (m *mixture) action(kind Kind) string {
 	switch {

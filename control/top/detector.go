@@ -13,14 +13,14 @@ import (
 
 // The detector's constants; see the comment of the package.
 const (
-	warmUp     = 60   // seconds after the start in which only the usual rates are learned
-	rateSpan   = 5    // seconds of which the mean is the present rate
+	warmUp     = 60   // seconds after the start, for the usual rates only
+	rateSpan   = 5    // the present rate is the mean of so many seconds
 	beginAfter = 5    // seconds that a flood is over its limit before it begins
 	endAfter   = 60   // seconds that it is below half of it before it ends
 	factor     = 5.0  // times the usual rate
 	minShare   = 0.1  // of all queries
 	meanOver   = 600  // seconds: the usual rate is an exponential mean
-	floodMean  = 24.0 // times meanOver, for the usual rate during a flood, so that what stays becomes usual
+	floodMean  = 24.0 // times meanOver, for the usual rate during a flood, so that a lasting rate becomes usual
 	tracked    = 4096 // keys with a usual rate
 	minSamples = 3    // that a key must have for its usual rate to be kept: fewer are chance
 )
@@ -28,7 +28,7 @@ const (
 // Kind is the property that the queries of a flood share.
 type Kind string
 
-// The kinds, in the order in which floods begin in the same second: the first one explains the others.
+// The kinds, in the order of floods that begin in the same second: the first one explains the others.
 const (
 	BySource Kind = "source" // a network
 	ByName   Kind = "name"
@@ -88,7 +88,7 @@ func (q *query) eachKey(visit func(key)) {
 	}
 }
 
-// Flood is what is asked far more than usual, as JSON.
+// Flood is a key with far more queries than usual, as JSON.
 type Flood struct {
 	Number  int       `json:"number"` // grows with each flood of the process
 	Kind    Kind      `json:"kind"`   // source, name, zone, type
@@ -101,15 +101,15 @@ type Flood struct {
 	Command string    `json:"command,omitempty"` // stops it; empty: no rule of the filter would
 
 	key   key
-	below int // seconds that it has been below the rate at which it ends
+	below int // seconds below the rate that ends it
 }
 
-// Subject identifies what the flood is of.
+// Subject identifies the key of the flood.
 func (f *Flood) Subject() string { return string(f.Kind) + " " + f.Key }
 
 // detector finds floods. It is guarded by the table's mutex.
 type detector struct {
-	min     float64         // queries a second below which nothing is a flood; 0: it finds none
+	min     float64         // the least queries a second of a flood; 0: it finds none
 	seconds int             // that it has seen
 	usual   map[key]float64 // queries a second
 	over    map[key]int     // seconds that a key has been over its limit
@@ -215,7 +215,7 @@ func (d *detector) step(seconds []*second, at int64, began time.Time) (begun, en
 	return begun, ended
 }
 
-// limit returns the rate from which a key is a flood.
+// limit returns the least rate of a flood of a key.
 func (d *detector) limit(k key) float64 { return max(d.min, factor*d.usual[k]) }
 
 // isActive reports whether a key is a flood.
@@ -277,7 +277,7 @@ func eachMatch(k key, seconds []*second, visit func(*query)) {
 	}
 }
 
-// update takes the present rate, and the command of the greatest one, when most queries show what they have in common.
+// update takes the present rate, and the command of the greatest one, when most queries show their common properties.
 func (f *Flood) update(r *rates, seconds []*second) {
 	f.Rate = r.of[f.key].mean
 	f.Queries += r.of[f.key].latest

@@ -1,14 +1,14 @@
-// Package top shows what a server is asked for, and names floods.
+// Package top shows the most frequent queries of a server, and names floods.
 //
 //	sampled queries -> Table -+-> Report: names, sources, types, zones and outcomes of the last minute
-//	                          +-> detector, once a second: what is asked far more than usual
+//	                          +-> detector, once a second: keys with far more queries than usual
 //
 // A sampled query represents several; all rates are estimates. At a rate of 500 queries a second or less every query
 // is sampled. The detector compares the rate of each name, source network, type and zone with its usual rate, a mean of
 // the last ten minutes:
 //
 //	begins   5 s long: rate >= the configured one, >= 5 x usual, and >= 10 % of all queries
-//	ends     60 s long: rate < half of what begins one
+//	ends     60 s long: rate < half of the rate that begins one
 //
 // The package knows no server and no configuration.
 package top
@@ -64,12 +64,12 @@ type query struct {
 	outcome   answer.Outcome
 }
 
-// New returns an empty table. flood is the rate in queries a second below which nothing is a flood; 0: none is reported.
+// New returns an empty table. flood is the rate in the least queries a second of a flood; 0: none is reported.
 func New(flood int, now time.Time) *Table {
 	return &Table{began: now, ticked: -1, detector: newDetector(flood)}
 }
 
-// SetFlood changes the rate below which nothing is a flood.
+// SetFlood changes the least rate of a flood.
 func (t *Table) SetFlood(flood int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,7 +122,7 @@ func (t *Table) lastLocked(at, n int64) (found []*second) {
 	return found
 }
 
-// Report is what a server was asked for in the last minute, as JSON. The rates are estimates from sampled queries.
+// Report holds the most frequent queries of the last minute, as JSON. The rates are estimates from sampled queries.
 type Report struct {
 	At         time.Time `json:"at"`
 	Seconds    float64   `json:"seconds"` // that it is about
@@ -203,7 +203,7 @@ func (q *query) zone() string { return q.name[len(q.name)-int(q.apex):] }
 // isRandom reports whether q may be of a flood of random names.
 func (q *query) isRandom() bool { return q.random || q.apex == 0 && q.name != "" }
 
-// The texts of what has no name.
+// The texts of keys without a name.
 const (
 	unreadable = "(unreadable)"
 	noZone     = "(no zone)"

@@ -64,7 +64,7 @@ type rawReport struct {
 	name   [dnsname.MaxSize]byte
 }
 
-// reportRing carries reports from one responder to one reader. Neither waits: what does not fit is lost.
+// reportRing carries reports from one responder to one reader. Neither waits: reports that do not fit are lost.
 type reportRing struct {
 	records [reportRecords]rawReport
 

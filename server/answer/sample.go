@@ -12,7 +12,7 @@ import (
 	"meridian/zones"
 )
 
-// Outcome is what a client got for a query.
+// Outcome is the result of a query for its client.
 type Outcome uint8
 
 // The outcomes. Those below OutcomeTruncated are the response codes of the header; BADCOOKIE, whose code does not fit
@@ -50,7 +50,7 @@ type sampled struct {
 // sampleRecords is the room of a ring. It is a power of two.
 const sampleRecords = 1 << 8
 
-// sampleRing carries sampled queries from one responder to one collector. Neither waits: what does not fit is lost, and
+// sampleRing carries sampled queries from one responder to one collector. Neither waits: those that do not fit are lost, and
 // the others represent it.
 type sampleRing struct {
 	records [sampleRecords]sampled
@@ -134,7 +134,7 @@ func (r *Responder) sampledZone() (zone zones.ZoneID, ok bool) {
 	return r.facts.zone, r.facts.located
 }
 
-// sampledOutcome returns what a client got by an answer, which may be empty.
+// sampledOutcome returns the outcome of an answer, which may be empty.
 func sampledOutcome(answer []byte) Outcome {
 	switch {
 	case len(answer) < HeaderSize:
