@@ -321,6 +321,8 @@ zones:
 	if logged := stderr.String() + edited.String(); strings.Contains(logged, "last good one") {
 		t.Errorf("a restart does not serve the configuration:\n%s", logged)
 	}
+	stop() // waits until the last good configuration is saved
+	_, api, _, stop = goodServer(t, dir)
 	write("www")
 	expectMatch(t, said(t, exitConfig, "reload", api), `^meridian: the new configuration has 2 names, fewer than half of the 5 that are served`)
 	stop()
