@@ -16,6 +16,7 @@ import (
 	"meridian/counterpart"
 	"meridian/server"
 	"meridian/server/answer/answertest"
+	"meridian/snapshot"
 )
 
 // The network of this test: the client has 10.9.0.0/16 and answers no ARP for it, so that the
@@ -132,7 +133,13 @@ func shippedSetting(t *testing.T, key string) string {
 // serveHere serves a configuration until the test ends.
 func serveHere(t *testing.T, text string) *server.Server {
 	t.Helper()
-	s := server.New(answertest.Build(t, text, ""), server.Options{})
+	return serveBuilt(t, answertest.Build(t, text, ""))
+}
+
+// serveBuilt serves a snapshot until the test ends.
+func serveBuilt(t *testing.T, built *snapshot.Snapshot) *server.Server {
+	t.Helper()
+	s := server.New(built, server.Options{})
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
