@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"meridian/certs"
 	"meridian/certs/certstest"
 	"meridian/counterpart"
 	"meridian/server/answer"
@@ -97,12 +99,65 @@ forward-zone:
 	}
 }
 
-// TestUnverifiedCertificateIsReported connects with an authority that did not make the certificate.
+// TestDNSPerfCompletesAllQueries sends many queries over few connections. Over HTTPS it is one at a time: dnsperf loses answers
+// that arrive together.
+func TestDNSPerfCompletesAllQueries(t *testing.T) {
+	snapshot, _ := encryptedWorld(t)
+	snapshot.Config.Server.ListenTLS = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	s, _ := serveHTTPS(t, snapshot)
+	queries := filepath.Join(t.TempDir(), "queries")
+	if err := os.WriteFile(queries, []byte("www.example.com A\nmail.example.com A\nnone.example.com AAAA\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doh := port(s, answer.DoH)
+	uri := "doh-uri=https://127.0.0.1:" + doh + snapshot.Config.Server.HTTPS.Path
+	all := 0
+	for _, c := range []struct {
+		rounds int
+		args   []string
+	}{
+		{200, []string{"-m", "dot", "-p", port(s, answer.DoT), "-c", "4", "-q", "100"}},
+		{50, []string{"-m", "doh", "-p", doh, "-O", uri, "-O", "doh-method=GET", "-q", "1"}},
+		{5, []string{"-m", "doh", "-p", doh, "-O", uri, "-O", "doh-method=POST", "-q", "1"}},
+	} {
+		text := output(t, "dnsperf", append(c.args, "-s", "127.0.0.1", "-d", queries, "-n", fmt.Sprint(c.rounds), "-t", "60")...)
+		for _, want := range []string{fmt.Sprintf("%d (100.00%%)", 3*c.rounds), fmt.Sprintf("NOERROR %d (66.67%%), NXDOMAIN %d (33.33%%)", 2*c.rounds, c.rounds)} {
+			if !strings.Contains(text, want) {
+				t.Errorf("dnsperf %v does not print %q:\n%s", c.args, want, text)
+			}
+		}
+		all += 3 * c.rounds
+		if n := s.Counters(); n.Encrypted() != uint64(all) {
+			t.Errorf("%d queries over encrypted transports, want %d", n.Encrypted(), all)
+		}
+	}
+}
+
+// TestUnverifiedCertificateIsReported connects to a server with a certificate of an unknown authority, one for another name, and
+// one that has expired.
 func TestUnverifiedCertificateIsReported(t *testing.T) {
-	s, _ := clientsWorld(t)
+	s, ca := clientsWorld(t)
+	snapshot, _ := encryptedWorld(t)
+	expired, key := certstest.Write(t, t.TempDir(), s.built.Add(-2*time.Hour), "dns.example")
+	var err error
+	if snapshot.Certificates, err = certs.Open([]certs.Pair{{Cert: expired, Key: key}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	late, _ := serveTLS(t, snapshot)
 	foreign, _ := certstest.Write(t, t.TempDir(), s.built, "dns.example")
-	command := exec.CommandContext(t.Context(), counterpart.Find(t, "kdig"), "@127.0.0.1", "-p", port(s, answer.DoT), "+tls-ca="+foreign, "+tls-hostname=dns.example", "+retry=0", "www.example.com")
-	if text, err := command.CombinedOutput(); err == nil {
-		t.Errorf("kdig accepts a certificate of a foreign authority:\n%s", text)
+	for what, c := range map[string]struct {
+		s        *Server
+		ca, name string
+		accepted bool
+	}{
+		"the certificate":             {s, ca, "dns.example", true},
+		"one of an unknown authority": {s, foreign, "dns.example", false},
+		"one for another name":        {s, ca, "third.example", false},
+		"one that has expired":        {late, expired, "dns.example", false},
+	} {
+		command := exec.CommandContext(t.Context(), counterpart.Find(t, "kdig"), "@127.0.0.1", "-p", port(c.s, answer.DoT), "+tls-ca="+c.ca, "+tls-hostname="+c.name, "+retry=0", "www.example.com")
+		if text, err := command.CombinedOutput(); (err == nil) != c.accepted {
+			t.Errorf("%s: kdig ends with %v:\n%s", what, err, text)
+		}
 	}
 }
