@@ -314,7 +314,7 @@ func TestQUICRefusesStreamsBeyondTheShare(t *testing.T) {
 		openQUIC(t, first, []byte{0})
 	}
 	counterpart.Await(t, func() error {
-		if n := l.streams.Load(); n != streamShare*2 {
+		if n := l.streams.all.Load(); n != streamShare*2 {
 			return fmt.Errorf("%d streams", n)
 		}
 		return nil
@@ -330,7 +330,7 @@ func TestQUICRefusesStreamsBeyondTheShare(t *testing.T) {
 	}
 	_ = first.CloseWithError(0, "")
 	counterpart.Await(t, func() error {
-		if n := l.streams.Load(); n != 0 {
+		if n := l.streams.all.Load(); n != 0 {
 			return fmt.Errorf("%d streams after the end of their connection", n)
 		}
 		return nil

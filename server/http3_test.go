@@ -174,6 +174,43 @@ func TestHTTP3RefusesStreamsBeyondTheShare(t *testing.T) {
 	_ = r.Body.Close()
 }
 
+// TestHTTP3RefusesLargeHeaders sends a GET of 64 KB, and many fields. Other requests of the connection are answered.
+func TestHTTP3RefusesLargeHeaders(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	s, _, at := serveHTTP3(t, snapshot)
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "dns.example"}}
+	defer transport.Close()
+	many := http.Header{}
+	for i := range 2000 {
+		many.Set(fmt.Sprintf("X-%d", i), "v")
+	}
+	for _, c := range []struct {
+		path   string
+		header http.Header
+		want   string
+	}{
+		{"/dns-query?dns=" + strings.Repeat("A", 64<<10), nil, "431"}, {"/", many, "431"}, {"/", nil, "404"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+at.String()+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.header != nil {
+			r.Header = c.header
+		}
+		got, err := (&http.Client{Transport: transport, Timeout: eventTimeout}).Do(r)
+		if err != nil {
+			t.Errorf("%.20s: %v", c.path, err)
+			continue
+		}
+		_ = got.Body.Close()
+		if !strings.HasPrefix(got.Status, c.want) {
+			t.Errorf("%.20s with %d fields: %s, want %s", c.path, len(c.header), got.Status, c.want)
+		}
+	}
+	awaitConnections(t, s, answer.DoH3, func(c answer.Connections) bool { return c.Accepted == 1 })
+}
+
 func TestClientsUseHTTP3(t *testing.T) {
 	snapshot, _ := encryptedWorld(t)
 	s, _, _ := serveHTTP3(t, snapshot)

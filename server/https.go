@@ -34,6 +34,7 @@ type httpsListener struct {
 	http    *http.Server
 	conns   *tcpConns
 	failing acceptFailures
+	streams streamCount
 	done    chan struct{} // closed when run has ended
 	drained chan struct{} // closed when all connections have ended
 
@@ -52,7 +53,7 @@ func (s *Server) listenHTTPS(asked netip.AddrPort, limits *config.Encrypted, bes
 func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encrypted) *httpsListener {
 	l := &httpsListener{TCPListener: listener, server: s, conns: newTCPConns(), done: make(chan struct{}), drained: make(chan struct{})}
 	l.http = &http.Server{
-		Handler:           l.advertising(s.dohHandler(l.answer)),
+		Handler:           l.advertising(l.admitting(s.dohHandler(l.answer))),
 		TLSConfig:         s.tls.Config(tls.VersionTLS12, "h2", "http/1.1"),
 		ReadHeaderTimeout: limits.Query, ReadTimeout: limits.Query, WriteTimeout: limits.Query, IdleTimeout: limits.Idle,
 		MaxHeaderBytes: encrypted.MaxHeaderBytes,
@@ -89,6 +90,19 @@ func (l *httpsListener) advertising(handler http.Handler) http.Handler {
 	})
 }
 
+// admitting gives a handler requests within the share of their connection. The others are refused.
+func (l *httpsListener) admitting(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own := &r.Context().Value(httpsConnKey{}).(*httpsConn).streams // ConnContext sets it
+		if !l.streams.admit(own, l.server.Settings().Encrypted.Max) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		defer l.streams.end(own)
+		handler.ServeHTTP(w, r)
+	})
+}
+
 // httpsConnKey is the key of the connection in the context of a request.
 type httpsConnKey struct{}
 
@@ -98,8 +112,9 @@ type httpsConn struct {
 	*net.TCPConn
 	listener   *httpsListener
 	port       uint16
-	proxied    bool        // its PROXY header is not read yet
-	handshaken atomic.Bool // the handshake is complete
+	proxied    bool         // its PROXY header is not read yet
+	handshaken atomic.Bool  // the handshake is complete
+	streams    atomic.Int64 // being served
 	once       sync.Once
 }
 

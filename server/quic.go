@@ -40,9 +40,9 @@ type quicListener struct {
 	handshakes *handshakes
 	conns      *tcpConns
 	open       sync.WaitGroup // connections
-	streams    atomic.Int64   // being served, of all connections
-	stopping   chan struct{}  // closed when it drains
-	done       chan struct{}  // closed when run has ended
+	streams    streamCount
+	stopping   chan struct{} // closed when it drains
+	done       chan struct{} // closed when run has ended
 
 	mu       sync.Mutex          // guards the fields below
 	accepted *quic.EarlyListener // nil: it does not accept yet
@@ -200,14 +200,13 @@ func (l *quicListener) serve(c *quicConn, answer func(*quic.Stream)) {
 		if err != nil {
 			break
 		}
-		if !l.admit(c) {
+		if !l.streams.admit(&c.streams, l.limits().Max) {
 			reset(stream, quic.StreamErrorCode(l.codes.excessiveLoad))
 			continue
 		}
 		serving.Go(func() {
 			answer(stream)
-			l.streams.Add(-1)
-			c.streams.Add(-1)
+			l.streams.end(&c.streams)
 		})
 	}
 	serving.Wait()
@@ -226,21 +225,6 @@ func (c *quicConn) linger() {
 		reset(stream, c.listener.codes.refused)
 	}
 	c.end(c.listener.codes.noError)
-}
-
-// streamShare is how many streams each connection may have at any time. More are refused when all connections together
-// have as many as if each of the largest number of connections used its share: clients that do not complete their
-// queries take bounded memory, and leave others their share.
-const streamShare = 4
-
-// admit counts a new stream of a connection; false: it is refused.
-func (l *quicListener) admit(c *quicConn) bool {
-	if all := l.streams.Load(); all >= int64(streamShare*l.limits().Max) && c.streams.Load() >= streamShare {
-		return false
-	}
-	l.streams.Add(1)
-	c.streams.Add(1)
-	return true
 }
 
 // reset abandons both directions of a stream.

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,4 +248,57 @@ func TestTLSClosesTheLongestIdleConnection(t *testing.T) {
 		t.Errorf("the first connection: %v, want its end", err)
 	}
 	awaitConnections(t, s, answer.DoT, func(c answer.Connections) bool { return c.Evicted == 1 && c.Accepted == 3 })
+}
+
+// TestTLSOutlivesClientsThatLeave resets connections at each stage. None leaves anything behind.
+func TestTLSOutlivesClientsThatLeave(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	s, at := serveTLS(t, snapshot)
+	config := &tls.Config{RootCAs: roots, ServerName: "dns.example"}
+	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
+	ask := func() {
+		conn := dialTLS(t, at, config)
+		_, _ = conn.Write(query)
+		readFrame(t, conn)
+		_ = conn.Close()
+	}
+	ask()
+	awaitConnections(t, s, answer.DoT, func(c answer.Connections) bool { return c.Open == 0 })
+	base := runtime.NumGoroutine() // all that the server needs have begun
+	for _, stage := range []func() net.Conn{
+		func() net.Conn { return dial(t, "tcp", at) },
+		func() net.Conn {
+			conn := dial(t, "tcp", at)
+			_, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1}) // the beginning of a ClientHello
+			return conn
+		},
+		func() net.Conn { return dialTLS(t, at, config) },
+		func() net.Conn {
+			conn := dialTLS(t, at, config)
+			_, _ = conn.Write(query[:1])
+			return conn
+		},
+		func() net.Conn {
+			conn := dialTLS(t, at, config)
+			_, _ = conn.Write(slices.Repeat(query, 100)) // and it reads no answer
+			return conn
+		},
+	} {
+		for range 5 {
+			conn := stage()
+			if over, ok := conn.(*tls.Conn); ok {
+				conn = over.NetConn()
+			}
+			_ = conn.(*net.TCPConn).SetLinger(0) // Close resets it
+			_ = conn.Close()
+		}
+	}
+	awaitConnections(t, s, answer.DoT, func(c answer.Connections) bool { return c.Accepted == 26 && c.Open == 0 })
+	counterpart.Await(t, func() error {
+		if n := runtime.NumGoroutine(); n > base {
+			return fmt.Errorf("%d goroutines, %d before", n, base)
+		}
+		return nil
+	})
+	ask()
 }
