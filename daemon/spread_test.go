@@ -20,7 +20,7 @@ import (
 // it, and returns them after recovery.
 func TestLostRegionIsSpread(t *testing.T) {
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"near": 80, "mid": 30, "far": 100}`)
+		fmt.Fprint(w, `{"near": 60, "mid": 30, "far": 100}`)
 	}))
 	defer source.Close()
 	text := strings.ReplaceAll(answertest.Spread, "URL", source.URL)

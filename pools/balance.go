@@ -94,6 +94,9 @@ func (b *balancer) estimate() {
 		if !now.known || !now.counts { // a member that no client is answered with gives no information
 			continue
 		}
+		if m.estimated && m.lag.isReturning(now.at, b.ttl) {
+			continue
+		}
 		demand := now.load / max(m.lag.at(now.at, b.ttl), leastKept)
 		switch {
 		case !m.estimated:

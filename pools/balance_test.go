@@ -112,6 +112,39 @@ func TestBalancingSurvivesMissingReports(t *testing.T) {
 	}
 }
 
+// A load that does not come from the clients does not keep them from a member that returns after a drain.
+func TestOtherLoadKeepsNoClientFromReturningMember(t *testing.T) {
+	const a, other, ofClients = "192.0.2.1", 20, 90
+	tree := compile(t, loaded(t, world(t, three), "web/a=100", "web/b=100", "web/c=100"))
+	q, ttl, now := ask(t, tree, "web", IPv4, "11.0.0.1"), int(tree.balancers[0].ttl/time.Second), 0
+	traffic := map[string][]float64{} // the share of each second of the TTL
+	run := func(seconds int) (least float64) {
+		least = 1
+		for range seconds {
+			var loads []float64
+			for _, addr := range []string{a, "192.0.2.2", "192.0.2.3"} {
+				shares, sum := append(traffic[addr], oddsOf(t, tree, q)[addr]), 0.
+				traffic[addr] = shares[max(0, len(shares)-ttl):]
+				for _, share := range traffic[addr] {
+					sum += share
+				}
+				loads = append(loads, other+ofClients*sum/float64(len(traffic[addr])))
+			}
+			report(tree, now, loads...)
+			least, now = min(least, oddsOf(t, tree, q)[a]), now+1
+		}
+		return least
+	}
+	run(10 * ttl)
+	before := oddsOf(t, tree, q)[a]
+	tree.SetOverrides([]Override{{Pool: "web", Member: "a", Kind: Drained}})
+	run(10 * ttl)
+	tree.SetOverrides(nil)
+	if least := run(10 * ttl); least < 0.7*before {
+		t.Errorf("a member that returns gets %.3f of the clients, before it had %.3f", least, before)
+	}
+}
+
 // A part follows a changed capacity in the next round.
 func TestSheddingFollowsTheCapacity(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, threeRegions), "web/a=0"))

@@ -38,6 +38,11 @@ func (l *lagged) at(t time.Time, ttl time.Duration) float64 {
 	return l.share + (l.traffic-l.share)*math.Exp(-passed.Seconds()/timeConstant(ttl))
 }
 
+// isReturning reports whether less than half of the traffic of the share is back. Until then
+// a load tells little about the clients: what it has from elsewhere would count as theirs, and be
+// divided by the small part of them that is back.
+func (l *lagged) isReturning(t time.Time, ttl time.Duration) bool { return l.at(t, ttl) < l.share/2 }
+
 // set changes the share from now on. Before the first report, at the zero time, the
 // share counts as if it had never been different. A clock that was set back restarts at now.
 func (l *lagged) set(share float64, now time.Time, ttl time.Duration) {

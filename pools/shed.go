@@ -152,11 +152,12 @@ func (d *builder) updateShedding() (changed bool) {
 }
 
 // step changes the kept part of a unit after a complete round of reports. While no client is
-// answered with it, because it is down or drained, its load gives no information.
+// answered with it, because it is down or drained, and while few of them are back afterwards, its
+// load gives no information.
 func (d *builder) step(unit *shedGroup, now usage, counts func(m uint32) bool, fair *fairShare) {
 	far := unit.rounds.step(now.at, unit.ttl)
 	unit.heldUntil = time.Time{}
-	if !d.answers(unit) {
+	if !d.answers(unit) || unit.lag.isReturning(now.at, unit.ttl) {
 		return
 	}
 	unit.demand += far * (d.demandOn(unit, counts) - unit.demand)

@@ -207,6 +207,34 @@ func TestReloadKeepsSheddingState(t *testing.T) {
 	expect(t, "after the same report", clients(t, next, "web", 500), clients(t, tree, "web", 500))
 }
 
+// A load that does not come from the clients, such as that of other services, says nothing of the
+// clients that return after a drain: while few of them are back, it would count as the load of those few.
+func TestOtherLoadDoesNotShedReturningClients(t *testing.T) {
+	for _, every := range []int{1, 5, 15} { // seconds between reports
+		tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
+		ttl := int(tree.shedding[0].ttl / time.Second)
+		now := 0
+		run := func(seconds int, load func(since int) float64) (least float64) {
+			least = 1
+			for since := 0; since < seconds; since += every {
+				report(tree, now+since, load(since))
+				least = min(least, tree.shedding[0].kept)
+			}
+			now += seconds
+			return least
+		}
+		const other, ofClients = 20, 30
+		run(20*ttl, func(int) float64 { return other + ofClients })
+		tree.SetOverrides([]Override{{Pool: "web", Member: "a", Kind: Drained}})
+		run(20*ttl, func(since int) float64 { return other + ofClients*max(0, 1-float64(since)/float64(ttl)) })
+		tree.SetOverrides(nil)
+		back := func(since int) float64 { return other + ofClients*min(1, float64(since)/float64(ttl)) }
+		if least := run(20*ttl, back); least < 1 {
+			t.Errorf("with reports every %d s and a load of at most 50 %% it keeps only %.2f of the clients that return", every, least)
+		}
+	}
+}
+
 func TestForcedUpMemberDoesNotShed(t *testing.T) {
 	tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
 	for at := range 100 {
