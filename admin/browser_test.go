@@ -99,6 +99,9 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 // the server. MERIDIAN_SCREENSHOTS names a folder for
 // screenshots; docs/dashboard.png is its readme.png.
 func TestDashboardInChromium(t *testing.T) {
+	if raceEnabled {
+		t.Skip("TestConcurrentRequests sends the requests of the dashboard under the race detector")
+	}
 	node, chromium, folder := browserTools(t)
 	viewer, operator, administrator := strings.Repeat("v", 20), strings.Repeat("o", 20), strings.Repeat("a", 20)
 	options := admin.Options{Version: "v1.2.3", Tokens: []admin.Token{

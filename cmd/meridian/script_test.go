@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs testdata/*.txtar: the output of each command, and its exit code.
 func TestCommands(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the commands run in processes of their own, which report no race to this one")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveScript},
