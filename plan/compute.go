@@ -36,7 +36,8 @@ func (f *forecaster) compute() {
 			}
 		}
 	}
-	f.pairs = slices.DeleteFunc(f.pairs, func(p *pair) bool { return p.sum.weight == 0 }) // of views without clients
+	f.names.Unasked = f.unasked()
+	f.pairs = slices.DeleteFunc(f.pairs, func(p *pair) bool { return p.sum.weight == 0 }) // of views or families without clients
 }
 
 // byAddress reports whether the client address itself decides on either side.

@@ -40,7 +40,7 @@ type forecaster struct {
 	regions []string // by number; noneNumber and elsewhereNumber come first
 	numbers map[string]int
 	pairs   []*pair
-	names   Forecast // Names, Added and Removed
+	names   Forecast // Names, Added, Removed and Unasked
 
 	classes clientClasses
 	far     map[*geo.Location]*distances

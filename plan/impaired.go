@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"meridian/pools"
 )
@@ -107,17 +106,13 @@ func (f *Forecast) Troubles() []string {
 
 // poolsThat lists the first few pools with a kind of impairment.
 func (f *Forecast) poolsThat(how string) string {
-	const most = 5
 	var names []string
 	for _, i := range f.Impaired {
 		if i.How == how && i.Share.After > epsilon {
 			names = append(names, i.Pool)
 		}
 	}
-	if len(names) > most {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
-	}
-	return strings.Join(names, ", ")
+	return abbreviate(names)
 }
 
 // Effect returns the share that moves, and the affected share if it is larger.

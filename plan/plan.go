@@ -47,6 +47,7 @@ type Forecast struct {
 	Fallback   Change       `json:"fallback"`           // share answered by fallback pools
 	NoAnswer   Change       `json:"no_answer"`          // share that gets no address (NODATA)
 	Impaired   []Impairment `json:"impaired,omitempty"` // the pools of the last three shares
+	Unasked    []Unasked    `json:"unasked,omitempty"`  // pools of names that no client queries
 	Km         Distances    `json:"km"`                 // mean distance from client to region
 	Regions    []Target     `json:"regions"`            // in the order of the configurations
 	Members    []Target     `json:"members"`            // members with a changed share, the largest change first

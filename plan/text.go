@@ -16,6 +16,9 @@ func (f *Forecast) Text(w io.Writer) error {
 	for _, trouble := range f.Troubles() {
 		b.WriteString(trouble + "\n")
 	}
+	for _, gap := range f.Gaps() {
+		b.WriteString(gap + "\n")
+	}
 	fmt.Fprintf(&b, "%s: %s, %s\n", f.Effect(), counted(f.Names, "name"), counted(f.Clients, "client network"))
 	if f.Added+f.Removed > 0 {
 		fmt.Fprintf(&b, "%s new, %s gone: not included\n", counted(f.Added, "name"), counted(f.Removed, "name"))

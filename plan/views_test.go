@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,42 @@ func TestAPoolForAAAAMovesIPv6Clients(t *testing.T) {
 		}
 		if f.Moved != c.moved || f.Names != 1 || len(f.Pools) != 2 && c.moved > 0 {
 			t.Errorf("%v of %d names moves, want %v of one; pools %+v", f.Moved, f.Names, c.moved, f.Pools)
+		}
+	}
+}
+
+// TestTheForecastNamesPoolsWithoutQueries forecasts names with a pool for AAAA and a pool for a view, for clients that
+// query neither.
+func TestTheForecastNamesPoolsWithoutQueries(t *testing.T) {
+	const other = near + "  six: {policy: all, members: [{name: i, region: us, addresses: [\"fd00::9\"]}]}\n"
+	twoPools, ofView := serving(t, "", other, "www: {pool: {A: web, AAAA: six}}"), build(t, viewed())
+	const four, six, inner = "203.0.113.128/25,3", "2001:db8::/48,1", "203.0.113.0/25"
+	for _, c := range []struct {
+		behaviour string
+		of        *snapshot.Snapshot
+		clients   []string
+		want      []plan.Unasked
+		gap       string
+	}{
+		{"IPv4 only", twoPools, []string{four}, []plan.Unasked{{Pool: "six", Type: "AAAA"}},
+			"pool six gets no query: it answers AAAA only and all clients are IPv4; add IPv6 networks with meridian plan --clients FILE\n0 % of"},
+		{"IPv6 only", twoPools, []string{six}, []plan.Unasked{{Pool: "web", Type: "A"}}, "pool web gets no query: it answers A only"},
+		{"both families", twoPools, []string{four, six}, nil, ""},
+		{"outside the view", ofView, []string{four}, []plan.Unasked{{Pool: "inner"}}, "pool inner gets no query: it answers views without"},
+		{"inside the view", ofView, []string{four, inner}, nil, ""},
+	} {
+		f := compareParts(t, c.of, c.of, c.clients...)
+		var text, page strings.Builder
+		if err := errors.Join(f.Text(&text), f.Page(&page, "gaps", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(f.Unasked, c.want) || !strings.HasPrefix(text.String(), c.gap) {
+			t.Errorf("%s: unasked pools %+v, want %+v; text, want %q first:\n%s", c.behaviour, f.Unasked, c.want, c.gap, &text)
+		}
+		for _, gap := range f.Gaps() {
+			if !strings.Contains(page.String(), gap) {
+				t.Errorf("%s: the page lacks %q", c.behaviour, gap)
+			}
 		}
 	}
 }
