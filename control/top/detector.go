@@ -20,7 +20,6 @@ const (
 	factor     = 5.0  // times the usual rate
 	minShare   = 0.1  // of all queries
 	meanOver   = 600  // seconds: the usual rate is an exponential mean
-	floodMean  = 24.0 // times meanOver, for the usual rate during a flood, so that a lasting rate becomes usual
 	tracked    = 4096 // keys with a usual rate
 	minSamples = 3    // that a key must have for its usual rate to be kept: fewer are chance
 )
@@ -171,14 +170,17 @@ type rate struct {
 	samples int
 }
 
-// measure returns the rates of the seconds up to at.
-func measure(seconds []*second, at int64) rates {
+// measure returns the rates of the seconds up to at, without the queries that skip selects.
+func measure(seconds []*second, at int64, skip func(*query) bool) rates {
 	r := rates{of: map[key]rate{}}
 	span := float64(min(at+1, rateSpan))
 	for _, s := range seconds {
 		r.total += s.weight / span
 		for i := range s.queries {
 			q := &s.queries[i]
+			if skip(q) {
+				continue
+			}
 			q.eachKey(func(k key) {
 				n := r.of[k]
 				n.mean += q.weight / span
@@ -195,7 +197,7 @@ func measure(seconds []*second, at int64) rates {
 
 // step looks at the second at, the last of seconds.
 func (d *detector) step(seconds []*second, at int64, began time.Time) (begun, ended []Flood) {
-	r := measure(seconds, at)
+	r := measure(seconds, at, func(*query) bool { return false })
 	d.seconds++
 	now := began.Add(time.Duration(at+1) * time.Second)
 	ended = d.end(&r)
@@ -206,6 +208,9 @@ func (d *detector) step(seconds []*second, at int64, began time.Time) (begun, en
 		f.update(&r, seconds)
 	}
 	if d.min > 0 {
+		if len(d.active) > 0 {
+			r = measure(seconds, at, d.isOfFlood)
+		}
 		d.learn(&r)
 	} else { // it starts again when floods are to be found
 		clear(d.usual)
@@ -221,6 +226,11 @@ func (d *detector) limit(k key) float64 { return max(d.min, factor*d.usual[k]) }
 // isActive reports whether a key is a flood.
 func (d *detector) isActive(k key) bool {
 	return slices.ContainsFunc(d.active, func(f *Flood) bool { return f.key == k })
+}
+
+// isOfFlood reports whether a query is one of a present flood.
+func (d *detector) isOfFlood(q *query) bool {
+	return slices.ContainsFunc(d.active, func(f *Flood) bool { return f.key.matches(q) })
 }
 
 // begin adds the floods that begin.
@@ -259,7 +269,7 @@ func (d *detector) isOver(k key, r *rates) bool {
 func (d *detector) isCovered(k key, r *rates, seconds []*second) bool {
 	rest := 0.0
 	eachMatch(k, seconds, func(q *query) {
-		if !slices.ContainsFunc(d.active, func(f *Flood) bool { return f.key.matches(q) }) {
+		if !d.isOfFlood(q) {
 			rest += q.weight
 		}
 	})
@@ -303,19 +313,19 @@ func (d *detector) end(r *rates) (ended []Flood) {
 	return ended
 }
 
-// learn moves the usual rates towards the present ones. After the start it is their mean.
+// learn moves the usual rates towards the present ones, without the queries of present floods. After the start a usual rate
+// is the mean since then. That of a flood, and of what may begin as one, remains: otherwise a long flood would become usual.
 func (d *detector) learn(r *rates) {
 	floor := d.min / factor // no limit depends on lower rates
 	for k, n := range r.of {
-		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples {
+		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples && !d.remains(k) {
 			d.usual[k] = min(n.mean, floor)
 		}
 	}
-	over := float64(min(d.seconds, meanOver))
+	span := float64(min(d.seconds, meanOver))
 	for k, usual := range d.usual {
-		span := over
-		if d.isActive(k) {
-			span = meanOver * floodMean
+		if d.remains(k) {
+			continue
 		}
 		next := usual + (r.of[k].mean-usual)/span
 		if d.usual[k] = next; next < floor/10 && r.of[k].mean < floor {
@@ -326,3 +336,6 @@ func (d *detector) learn(r *rates) {
 		maps.DeleteFunc(d.usual, func(k key, usual float64) bool { return usual < least && !d.isActive(k) })
 	}
 }
+
+// remains reports whether the usual rate of a key is not to be changed now.
+func (d *detector) remains(k key) bool { return d.over[k] > 0 || d.isActive(k) }

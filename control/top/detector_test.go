@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"strings"
@@ -109,22 +110,36 @@ func TestFalseAlarmsAreRare(t *testing.T) {
 	m.expect()
 }
 
-// TestNewUsualRateEndsFlood has a name that stays popular: after some hours that is usual.
-func TestNewUsualRateEndsFlood(t *testing.T) {
-	d := newDetector(1000)
-	d.seconds = 10_000
-	k := key{kind: ByName, name: string(wire("www.example.com."))}
-	d.usual[k] = 300
-	r := rates{of: map[key]rate{k: {mean: 5000, samples: 100}}, total: 6000}
-	d.active = []*Flood{{key: k}}
-	seconds := 0
-	for ; len(d.active) > 0 && seconds < 100_000; seconds++ {
-		d.end(&r)
-		d.learn(&r)
+// TestLongFloodDoesNotBecomeUsual has a flood that lasts: it is one flood until it ends, and neither its rate nor that of
+// the names that it asks for is usual afterwards.
+func TestLongFloodDoesNotBecomeUsual(t *testing.T) {
+	m := newModel(t, 10)
+	flows := []flow{{steady(4000), usualQuery}, {between(300, 1200, 30_000, 0), oneSource}}
+	m.run(300, flows...)
+	before := maps.Clone(m.table.detector.usual)
+	m.run(1000, flows...)
+	m.expect("source 203.0.113.0/24")
+	if f := m.ended[0]; f.Queries < 900*30_000*0.8 || f.Usual > 100 {
+		t.Errorf("flood %+v", f)
 	}
-	if seconds < 3600 || seconds > 12*3600 {
-		t.Errorf("ended after %d s, want some hours", seconds)
+	for k, usual := range m.table.detector.usual {
+		if usual > 2*max(before[k], m.table.detector.min/factor) {
+			t.Errorf("%s %s: usual rate %.0f after the flood, %.0f before", k.kind, k, usual, before[k])
+		}
 	}
+}
+
+// TestHigherSettingEndsFlood has a name that stays popular: a higher setting ends its flood.
+func TestHigherSettingEndsFlood(t *testing.T) {
+	m := newModel(t, 11)
+	flows := []flow{{steady(4000), usualQuery}, {between(100, 10_000, 3000, 0), forged}}
+	m.run(400, flows...)
+	if len(m.begun) != 1 || len(m.ended) != 0 {
+		t.Fatalf("floods %q, want one that has not ended", m.events)
+	}
+	m.table.SetFlood(10_000)
+	m.run(endAfter+rateSpan, flows...)
+	m.expect("name big.example.com.")
 }
 
 func TestDetectorIsBounded(t *testing.T) {

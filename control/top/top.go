@@ -5,10 +5,10 @@
 //
 // A sampled query represents several; all rates are estimates. At a rate of 500 queries a second or less every query
 // is sampled. The detector compares the rate of each name, source network, type and zone with its usual rate, a mean of
-// the last ten minutes:
+// the last ten minutes without the queries of floods:
 //
 //	begins   5 s long: rate >= the configured one, >= 5 x usual, and >= 10 % of all queries
-//	ends     60 s long: rate < half of the rate that begins one
+//	ends     60 s long: rate < half of the configured one, or of 5 x usual if that is more
 //
 // The package knows no server and no configuration.
 package top

@@ -42,7 +42,7 @@ type sampled struct {
 	transport Transport
 	outcome   Outcome
 	random    bool
-	apex      uint8 // length of the name of the zone at the end of name; 0: no zone has the name
+	apex      uint8 // length of the name of the zone at the end of name; 0: no lookup has found a zone
 	size      uint8 // of name; 0: it could not be read
 	name      [dnsname.MaxSize]byte
 }
@@ -118,20 +118,19 @@ func (r *Responder) sample(answer []byte, source netip.Addr) {
 	if q.end > 0 {
 		to.size = uint8(copy(to.name[:], q.name))
 	}
-	if zone, ok := r.sampledZone(); ok {
-		to.apex = uint8(len(r.at.active.zones.Apex(zone)))
+	if r.facts.located {
+		to.apex = uint8(len(r.at.active.zones.Apex(r.facts.zone)))
 	}
 	s.last = s.seen
 	s.samples.written.Store(s.samples.written.Load() + 1)
 }
 
-// sampledZone returns the zone of the query, that of a transfer included.
-func (r *Responder) sampledZone() (zone zones.ZoneID, ok bool) {
-	q := &r.query
-	if !r.facts.located && q.end > 0 && (q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR) {
-		return r.at.active.zones.ApexOf(q.name)
+// locate finds the zone of a query that was answered without a lookup of its name, because a rule of the filter or a limit
+// applied, its cookie was wrong, or it asked for a transfer.
+func (s *sampled) locate(data *zones.Data) {
+	if match := data.Lookup(s.name[:s.size], s.qtype); match.Kind != zones.Refused {
+		s.apex, s.random = uint8(len(data.Apex(match.Zone))), isRandom(match.Kind)
 	}
-	return r.facts.zone, r.facts.located
 }
 
 // sampledOutcome returns the outcome of an answer, which may be empty.
@@ -181,12 +180,12 @@ func (e *Engine) DrainSamples(emit func(*Sample)) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	for _, ring := range l.rings.current() {
-		ring.drain(emit)
+		ring.drain(e.current.Load().zones, emit)
 	}
 }
 
-// drain passes the records that are there now to emit.
-func (g *sampleRing) drain(emit func(*Sample)) {
+// drain passes the records that are there now to emit. It looks up names of queries without a zone in data.
+func (g *sampleRing) drain(data *zones.Data, emit func(*Sample)) {
 	n, end := g.read.Load(), g.written.Load()
 	if n == end {
 		return
@@ -196,6 +195,9 @@ func (g *sampleRing) drain(emit func(*Sample)) {
 	g.ordinal = last
 	for ; n != end; n++ {
 		s := &g.records[n%sampleRecords]
+		if s.apex == 0 && s.size > 0 {
+			s.locate(data)
+		}
 		emit(&Sample{
 			Weight: weight, Source: s.source, Name: s.name[:s.size], Apex: int(s.apex), Type: s.qtype,
 			Transport: s.transport, Outcome: s.outcome, Random: s.random,

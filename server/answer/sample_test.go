@@ -59,14 +59,18 @@ func TestSampleHasTheQueryAndItsOutcome(t *testing.T) {
 		ask("www.example.net.", dns.TypeAAAA, false)
 		ask("www.example.com.", dns.TypeTXT, false)
 		ask("www.example.com.", dns.TypeNULL, false)
+		ask("NONE.example.com.", dns.TypeTXT, false)
+		ask("www.example.net.", dns.TypeTXT, false)
 		r.Respond(nil, make([]byte, HeaderSize+3), source, false)
 		want := []string{
 			"1 udp 198.51.100.7 www.example.com. of example.com. A NOERROR",
 			"1 tcp 198.51.100.7 x.wild.example.com. of example.com. A NOERROR random",
 			"1 udp 198.51.100.7 none.example.com. of example.com. A NXDOMAIN random",
 			"1 udp 198.51.100.7 www.example.net. AAAA REFUSED",
-			"1 udp 198.51.100.7 www.example.com. TXT truncated",
-			"1 udp 198.51.100.7 www.example.com. NULL dropped",
+			"1 udp 198.51.100.7 www.example.com. of example.com. TXT truncated",
+			"1 udp 198.51.100.7 www.example.com. of example.com. NULL dropped",
+			"1 udp 198.51.100.7 none.example.com. of example.com. TXT truncated random",
+			"1 udp 198.51.100.7 www.example.net. TXT truncated",
 		}
 		got := samplesOf(e)
 		if len(got) != len(want)+1 || !strings.HasPrefix(got[len(got)-1], "1 udp 198.51.100.7 unreadable ") {
@@ -75,6 +79,21 @@ func TestSampleHasTheQueryAndItsOutcome(t *testing.T) {
 		if got := got[:len(want)]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("slow %v: sampled\n%s\nwant\n%s", slow, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+}
+
+// TestSampleOfLimitedQueriesHasTheirZone samples queries over the rate limit, of which no name is looked up to answer them.
+func TestSampleOfLimitedQueriesHasTheirZone(t *testing.T) {
+	cfg := strings.Replace(sampledConfig, "filter:", "rate_limit: {rate: 1, instant: 1, slip: 0}, filter:", 1)
+	e := newEngine(answertest.Build(t, cfg, ""), nil)
+	r := e.Responder()
+	e.SampleQueries(1)
+	for range 100 {
+		r.Respond(nil, answertest.Packed(t, answertest.Ask("none.example.com.", dns.TypeA)), netip.MustParseAddr("198.51.100.7"), false)
+	}
+	got := samplesOf(e)
+	if last := "1 udp 198.51.100.7 none.example.com. of example.com. A dropped random"; got[len(got)-1] != last {
+		t.Errorf("sampled\n%s\nwant at last\n%s", strings.Join(got, "\n"), last)
 	}
 }
 
