@@ -65,12 +65,16 @@ pools:
       - {name: sae-1, region: sa-east, addresses: [192.0.2.12]}
       - {name: euw-1, region: eu-west, addresses: [192.0.2.13]}
       - {name: apn-1, region: ap-northeast, addresses: [192.0.2.14]}
+  six:
+    policy: all
+    members:
+      - {name: six, addresses: ["2001:db8::1"]}
 zones:
   example.com:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
     dnssec: default
-    names: {www: {pool: web}, api: {pool: api}}
+    names: {www: {pool: web}, api: {pool: api}, both: {pool: {A: web, AAAA: six}}}
 `
 
 // browserWorldWith returns browserWorld with the port of an endpoint. The maintenance window does not open during a test.

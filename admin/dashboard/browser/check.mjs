@@ -235,6 +235,39 @@ async function paste(page) {
   expect(await answer() === "192.0.2.2", "a forecast has changed the answer");
 }
 
+// types checks that a name with one pool for A and one for AAAA shows both on the page of zones, and that a forecast of IPv4
+// clients names the one that they do not query.
+async function types(page) {
+  await visit(page, "#/zones");
+  const rows = page.getByRole("region", { name: "Names of example.com.: table" }).getByRole("row");
+  for (const [type, pool] of [["A", "web"], ["AAAA", "six"]]) {
+    const row = rows.filter({ has: page.getByRole("link", { name: `Explain both.example.com. ${type}`, exact: true }) });
+    const text = (await row.innerText()).replace(/\s+/g, " ");
+    expect(text.startsWith(`both.example.com. ${type} ${pool} `), `the row of both.example.com. for ${type} is ${text}`);
+  }
+  expect(/www\.example\.com\.\s+all\s+web/.test(await rows.filter({ hasText: "www.example.com." }).innerText()), "a name with one pool does not show that it is for all types");
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/types.png`, fullPage: true });
+  await visit(page, "#/forecast?target=region:eu-west&kind=down");
+  await page.getByText("Not included, because none of these clients queries it: six (AAAA only)").first().waitFor();
+}
+
+// floods checks the problem of a flood: the server has none, so one is put into its status.
+async function floods(page) {
+  const command = "meridian filter add flood-1 --name big.example.com. --type TXT --action truncate --for 1h";
+  await page.route("**/v1/status?*", async route => {
+    const response = await route.fetch(), status = await response.json();
+    status.floods = [{ number: 1, kind: "name", key: "big.example.com.", since: new Date(Date.now() - 120_000).toISOString(), queries_per_second: 52_345, usual_queries_per_second: 0.2, command }];
+    await route.fulfill({ response, json: status });
+  });
+  await visit(page, "#/overview");
+  const problems = page.getByRole("region", { name: "Problems" });
+  await problems.getByText("Flood of queries for big.example.com.").waitFor();
+  const text = await problems.innerText();
+  for (const part of ["52,000 a second, usual 0.", " for 2 min", `Next: ${command}`]) expect(text.includes(part), `no ${part} in the problems: ${text}`);
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/flood.png` });
+  await page.unroute("**/v1/status?*");
+}
+
 // probe runs a probe from the page, and looks at its steps.
 async function probe(page) {
   await visit(page, "#/health");
@@ -306,6 +339,8 @@ try {
       await visit(page, "#/forecast?of=configuration");
       await page.getByText("What if", { exact: true }).waitFor();
       expect(await page.getByText("Of a configuration").count() === 0, "an operator is offered the forecast of a configuration");
+      await types(page);
+      await floods(page);
       await probe(page);
       await brush(page);
       await weigh(page);

@@ -39,6 +39,11 @@ export interface Status {
   maintenance?: Maintenance[];
   notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
   outages?: { pool: string; since?: string }[];
+  floods?: Flood[];
+}
+export interface Flood {
+  number: number; kind: "source" | "name" | "zone" | "type"; key: string; since: string;
+  queries_per_second: number; usual_queries_per_second: number; command?: string;
 }
 export interface Region { region: string; latitude: number; longitude: number; bias?: number }
 export interface Change { before: number; after: number }
@@ -49,7 +54,7 @@ export interface Part {
 }
 export interface Forecast {
   clients: number; names: number; moved: number; affected: number; fail_open: Change; fallback: Change; no_answer: Change;
-  impaired?: { pool: string; how?: string; share?: Change }[];
+  impaired?: { pool: string; how?: string; share?: Change }[]; unasked?: { pool: string; type?: string }[];
   km: Km; regions: Target[]; members: Target[]; flows: { from: string; to: string; share: number }[];
   served?: Target[]; countries: Part[]; worst: Part[] | null; breaches?: { name: string; load: Change; capacity: number }[];
 }
@@ -69,7 +74,7 @@ export interface Answers {
 }
 export interface Zone {
   zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
-  ttl: number; serial: number; bound: { name: string; pool: string; view?: string }[];
+  ttl: number; serial: number; bound: { name: string; pool: string; type?: string; view?: string }[];
 }
 export interface Key {
   tag: number; algorithm: number; role: string; state: string; signs: string[]; ds?: string; file: string;

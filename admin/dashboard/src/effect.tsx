@@ -18,6 +18,7 @@ export function Effect({ f }: { f: Forecast }) {
     <Loss share={f.fail_open} text="of clients get members that are not healthy (fail-open)" />
     <Loss share={f.fallback} text="of clients get a fallback pool" mild />
     {(f.breaches ?? []).map(b => <p key={b.name} class="bad">{b.name}: {Math.round(b.load.after)} of {b.capacity}, over its capacity</p>)}
+    {(f.unasked ?? []).length > 0 && <p class="quiet">Not included, because none of these clients queries {f.unasked!.length > 1 ? "them" : "it"}: {f.unasked!.map(u => u.pool + (u.type ? ` (${u.type} only)` : "")).join(", ")}</p>}
     {(f.worst ?? []).length > 0 && <p class="quiet">Farther: {f.worst!.slice(0, 3).map(c => `${country(c.name)} +${km(farther(c))}`).join(", ")}</p>}
   </div>;
 }

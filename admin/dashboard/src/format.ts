@@ -10,6 +10,9 @@ export const effect = (o: { kind: string; value?: string }) => o.kind === "weigh
 
 export const count = (n: number) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 1 : 0 });
 
+// estimate is a number with two digits that count.
+export const estimate = (n: number) => n < 1 ? "0" : n.toLocaleString("en", { maximumSignificantDigits: 2 });
+
 // words counts things: 1 pool, 2 pools.
 export const words = (n: number, noun: string) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 

@@ -1,8 +1,8 @@
 // The problems of a running server, the worst first: what is wrong, since when, what users notice
 // and what helps.
 
-import { clock, effect, words } from "./format";
-import type { Address, Maintenance, Member, Pool, Status, Override } from "./api";
+import { clock, effect, estimate, words } from "./format";
+import type { Address, Flood, Maintenance, Member, Pool, Status, Override } from "./api";
 
 export interface Trouble {
   rank: number; // 0: users get no answer or an unhealthy one; 1: less capacity; 2: needs a look
@@ -10,7 +10,7 @@ export interface Trouble {
 }
 
 export function troubles(s: Status): Trouble[] {
-  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...unknown(s), ...windows(s.maintenance ?? []), ...overrides(s.overrides)];
+  const all = [...server(s), ...regions(s), ...floods(s.floods ?? []), ...together(s), ...s.pools.flatMap(pool), ...unknown(s), ...windows(s.maintenance ?? []), ...overrides(s.overrides)];
   return all.sort((a, b) => a.rank - b.rank);
 }
 
@@ -29,6 +29,15 @@ function server(s: Status): Trouble[] {
 function regions(s: Status): Trouble[] {
   return s.regions.filter(r => r.down).map(r => ({
     rank: 1, what: `Region ${r.region} is down`, since: r.since, effect: `Its clients get other regions. ${r.why}`, link: `#/forecast?target=region:${r.region}&kind=down`,
+  }));
+}
+
+// floods reports what is asked for far more than usual, each with the command that stops it.
+function floods(list: Flood[]): Trouble[] {
+  const from: Record<Flood["kind"], string> = { source: "from", name: "for", zone: "for random names in", type: "of type" };
+  return list.map(f => ({
+    rank: 1, what: `Flood of queries ${from[f.kind]} ${f.key}`, since: f.since, help: f.command,
+    effect: `${estimate(f.queries_per_second)} a second, usual ${estimate(f.usual_queries_per_second)}. If queries are lost, users wait for their resolver to ask again.`,
   }));
 }
 

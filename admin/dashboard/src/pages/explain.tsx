@@ -16,8 +16,9 @@ export function Explain({ params }: Params) {
   const [found, set] = useState<{ e?: api.Explanation; error?: api.ApiError }>({});
   useEffect(() => { void api.get<{ zones: api.Zone[] }>("/v1/zones").then(z => setZones(z.zones), () => undefined); }, []);
   const bound = zones.flatMap(z => z.bound);
-  const name = params.name ?? (bound.find(b => !params.pool || b.pool === params.pool) ?? bound[0])?.name.replace("*", "any") ?? "";
-  const { type = "A", client = "", resolver = "", down = "" } = params;
+  const first = bound.find(b => !params.pool || b.pool === params.pool) ?? bound[0];
+  const name = params.name ?? first?.name.replace("*", "any") ?? "", type = params.type ?? (params.name ? "A" : first?.type ?? "A");
+  const { client = "", resolver = "", down = "" } = params;
   useEffect(() => {
     if (!name || !client && !resolver) return set({});
     const stop = new AbortController();
@@ -48,7 +49,7 @@ function Question(p: { name: string; type: string; client: string; resolver: str
   const [name, setName] = useState(p.name), [type, setType] = useState(p.type), [client, setClient] = useState(p.client), [resolver, setResolver] = useState(p.resolver);
   return <form class="row wrap" onSubmit={e => { e.preventDefault(); go("explain", { name, type, client, resolver }); }}>
     <Field label="Name" class="long"><input value={name} list="names" required onInput={e => setName(e.currentTarget.value)} /></Field>
-    <datalist id="names">{p.bound.map(b => <option key={b.name} value={b.name} />)}</datalist>
+    <datalist id="names">{[...new Set(p.bound.map(b => b.name))].map(n => <option key={n} value={n} />)}</datalist>
     <Choice label="Type" value={type} options={types} set={setType} />
     <Field label="Client: address, network, country, AS or me"><input value={client} placeholder="81.2.69.0/24, FR, AS64500" onInput={e => setClient(e.currentTarget.value)} required={!resolver} /></Field>
     <Field label="Resolver"><input value={resolver} placeholder="the client" onInput={e => setResolver(e.currentTarget.value)} /></Field>

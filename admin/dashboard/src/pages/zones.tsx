@@ -25,10 +25,11 @@ export function Zones(_: Params) {
         ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
       {keys.filter(k => k.zone === z.zone).map(k => <Keys key={k.zone} z={k} />)}
-      <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool} ${b.view ?? ""}`.includes(filter))} id={b => `${b.name} ${b.view ?? ""}`} empty="No name is bound to a pool." columns={[
+      <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool} ${b.view ?? ""}`.includes(filter))} id={b => `${b.name} ${b.view ?? ""} ${b.type ?? ""}`} empty="No name is bound to a pool." columns={[
         { head: "Name", cell: b => b.view ? `${b.name} (view ${b.view})` : b.name },
+        ...(z.bound.some(b => b.type) ? [{ head: "Type", cell: (b: api.Zone["bound"][number]) => b.type ?? "all" }] : []),
         { head: "Pool", cell: b => <a href={`#/pools?filter=${encodeURIComponent(b.pool)}`}>{b.pool}</a> },
-        { head: "", class: "end", cell: b => <a class="button" href={`#/explain?name=${encodeURIComponent(b.name.replace("*", "any"))}`} aria-label={`Explain ${b.name}`}>Explain</a> },
+        { head: "", class: "end", cell: b => <a class="button" href={`#/explain?name=${encodeURIComponent(b.name.replace("*", "any"))}${b.type ? `&type=${b.type}` : ""}`} aria-label={`Explain ${b.name}${b.type ? ` ${b.type}` : ""}`}>Explain</a> },
       ]} />
     </Card>)}
   </div>;
