@@ -50,7 +50,7 @@ func (c *compiler) addConfigured(z ZoneID, pos config.Pos, path string, rr dns.R
 // 1970, so that nodes with the same files have the same serial. Without a file it is the current time.
 func (c *compiler) soa(zone *config.Zone, changed time.Time) *dns.SOA {
 	h := header(zone.Name, dns.TypeSOA)
-	h.Ttl = max(defaultTTL, zone.NegativeTTL) // so that only negative_ttl limits the lifetime of negative answers
+	h.Ttl = max(DefaultTTL, zone.NegativeTTL) // so that only negative_ttl limits the lifetime of negative answers
 	return &dns.SOA{
 		Hdr: h, Ns: string(zone.Nameservers[0].Name), Mbox: string(zone.Contact),
 		Serial: uint32(changed.Unix()), Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: zone.NegativeTTL,
@@ -99,5 +99,5 @@ func address(name dnsname.Name, addr netip.Addr) dns.RR {
 }
 
 func header(name dnsname.Name, typ uint16) dns.RR_Header {
-	return dns.RR_Header{Name: string(name), Rrtype: typ, Class: dns.ClassINET, Ttl: defaultTTL}
+	return dns.RR_Header{Name: string(name), Rrtype: typ, Class: dns.ClassINET, Ttl: DefaultTTL}
 }

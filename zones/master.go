@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// defaultTTL, in seconds, applies to records without a TTL or $TTL, and to the SOA, NS and glue made from the
+	// DefaultTTL, in seconds, applies to records without a TTL or $TTL, and to the SOA, NS and glue made from the
 	// configuration.
-	defaultTTL = 3600
+	DefaultTTL = 3600
 
 	maxMaster   = 512 << 20 // bytes of a master file and all that it includes
 	maxRecords  = 1 << 24   // of a zone's file
@@ -88,7 +88,7 @@ func (l *loader) load() (entry, *config.Error) {
 	defer l.close()
 
 	zp := dns.NewZoneParser(top, string(zone.Name), path)
-	zp.SetDefaultTTL(defaultTTL)
+	zp.SetDefaultTTL(DefaultTTL)
 	zp.SetIncludeAllowed(true)
 	zp.SetIncludeFS(l)
 	records, err := l.take(zp)

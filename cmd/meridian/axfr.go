@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -118,7 +119,11 @@ func (f *tsigFlag) Set(text string) error {
 	if err != nil {
 		return err
 	}
-	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: strings.TrimSpace(string(secret))}
+	encoded := strings.TrimSpace(string(secret))
+	if decoded, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(decoded) == 0 {
+		return fmt.Errorf("%s has no secret in base64", parts[1])
+	}
+	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: encoded}
 	return nil
 }
 

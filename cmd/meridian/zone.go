@@ -24,8 +24,9 @@ func zoneCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "zone",
 		Short: "Show, export and compare zones, and refresh those that come from primaries",
-		Long: `Zone shows the zones that a running server has, prints them as master files, and compares them. A zone with primaries in the configuration is a copy of
-theirs: refresh asks them now for a newer serial, and retransfer takes the whole zone again.`,
+		Long: `Zone shows the zones that a running server has, prints them as master files, and compares them. A zone
+with primaries in the configuration is a copy of theirs: refresh asks them now for a newer serial, and
+retransfer takes the whole zone again.`,
 		Args: noCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

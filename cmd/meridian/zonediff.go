@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/dnsname"
+	"meridian/zones"
 )
 
 // zoneDiffHelp is the text of --help of meridian zone diff.
@@ -61,7 +63,7 @@ func zoneDiffCommand() *cobra.Command {
 			return &exitError{exitDiffError, err}
 		},
 	}
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitDiffError, err} })
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &exitError{exitDiffError, flagError(c, err)} })
 	addClientFlags(c, &d.running, defaultServer)
 	c.Flags().Var(&d.tsig, "tsig", "sign transfers with a `KEY`: NAME:FILE or ALGORITHM:NAME:FILE, with the secret in base64 in FILE")
 	addOutputFlag(c, &d.output)
@@ -81,7 +83,7 @@ func (d *zoneDiff) run(c *cobra.Command, args []string) error {
 	var contents [2]*zoneRecords
 	for i, place := range places {
 		if contents[i], err = d.read(c, zone, place); err != nil {
-			return fmt.Errorf("%s: %w", place, err)
+			return err
 		}
 	}
 	found := compareZones(contents[0], contents[1])
@@ -95,29 +97,47 @@ func (d *zoneDiff) run(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// read reads a zone from a place.
+// read reads a zone from a place. Its errors name the place.
 func (d *zoneDiff) read(c *cobra.Command, zone dnsname.Name, place string) (*zoneRecords, error) {
 	if server, ok := strings.CutPrefix(place, "@"); ok {
-		return axfr(server, zone, &d.tsig)
+		z, err := axfr(server, zone, &d.tsig)
+		return z, ofPlace(place, err)
 	}
-	text := new(strings.Builder)
-	switch info, err := os.Stat(place); {
-	case strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://"):
-		at := d.running
-		at.server = place
-		if err := at.exportZone(c.Context(), zone, text); err != nil {
-			return nil, err
-		}
-	case err != nil:
+	if strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://") {
+		z, err := d.exported(c, zone, place)
+		return z, ofPlace(place, err)
+	}
+	info, err := os.Stat(place)
+	if err != nil {
 		return nil, err
-	case info.IsDir() || strings.HasSuffix(place, ".yaml") || strings.HasSuffix(place, ".yml"):
-		if err := configuredZone([]string{place}, zone, text, c.ErrOrStderr()); err != nil {
+	}
+	if info.IsDir() || strings.HasSuffix(place, ".yaml") || strings.HasSuffix(place, ".yml") {
+		var text bytes.Buffer
+		if err := configuredZone([]string{place}, zone, &text, c.ErrOrStderr()); err != nil {
 			return nil, err
 		}
-	default:
-		return masterFileRecords(place, zone)
+		return parseZone(&text, zone, "")
 	}
-	return parseZone(strings.NewReader(text.String()), zone, "")
+	return masterFileRecords(place, zone)
+}
+
+// ofPlace returns the error of a server with the server.
+func ofPlace(place string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", place, err)
+	}
+	return err
+}
+
+// exported reads a zone from the API of a running server.
+func (d *zoneDiff) exported(c *cobra.Command, zone dnsname.Name, server string) (*zoneRecords, error) {
+	from := d.running
+	from.server = server
+	var text bytes.Buffer
+	if err := from.exportZone(c.Context(), zone, &text); err != nil {
+		return nil, err
+	}
+	return parseZone(&text, zone, "")
 }
 
 // zoneRecords are the records of a zone, as text.
@@ -149,6 +169,7 @@ func masterFileRecords(file string, zone dnsname.Name) (*zoneRecords, error) {
 func parseZone(r io.Reader, zone dnsname.Name, file string) (*zoneRecords, error) {
 	z := &zoneRecords{records: map[string]bool{}}
 	p := dns.NewZoneParser(r, string(zone), file)
+	p.SetDefaultTTL(zones.DefaultTTL)
 	p.SetIncludeAllowed(file != "")
 	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
 		z.add(rr)

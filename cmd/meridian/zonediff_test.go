@@ -72,7 +72,7 @@ func TestZoneDiffExitCodes(t *testing.T) {
 // TestTransferErrorsSayWhatToDo has a name server refuse transfers in several ways.
 func TestTransferErrorsSayWhatToDo(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"a": "$TTL 1\n@ NS ns\n", "xfr.key": "c2VjcmV0LXNlY3JldC1zZWNyZXQ="} {
+	for name, text := range map[string]string{"a": "$TTL 1\n@ NS ns\n", "xfr.key": "c2VjcmV0LXNlY3JldC1zZWNyZXQ=", "text.key": "not base64\n", "empty.key": "\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +96,8 @@ func TestTransferErrorsSayWhatToDo(t *testing.T) {
 		{"refused", "md5:xfr:xfr.key", `unknown algorithm "md5"; known: hmac-sha1, hmac-sha256, hmac-sha384, hmac-sha512`},
 		{"refused", "hmac-sha265:xfr:xfr.key", `unknown algorithm "hmac-sha265"; did you mean "hmac-sha256"\?`},
 		{"refused", "xfr:none.key", `none\.key: no such file or directory\n`},
+		{"refused", "xfr:text.key", `text\.key has no secret in base64\n`},
+		{"refused", "xfr:empty.key", `empty\.key has no secret in base64\n`},
 	} {
 		args := []string{"zone", "diff", c.zone, "a", "@" + l.Addr().String()}
 		if c.key != "" {

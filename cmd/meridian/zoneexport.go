@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +71,7 @@ func configuredZone(paths []string, zone dnsname.Name, w, stderr io.Writer) erro
 	id, ok := s.Zones.ApexOf(zone.Wire())
 	switch {
 	case !ok:
-		return fmt.Errorf("the configuration has no zone %s", zone)
+		return fmt.Errorf("%s has no zone %s", strings.Join(paths, ", "), zone)
 	case s.Zones.Missing(id) != 0:
 		return hinted(fmt.Sprintf("no copy of zone %s is in the state directory", zone), "a running server has it: --server URL")
 	}
