@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"meridian/config"
 	"meridian/dnsname"
 	"meridian/transfer"
 	"meridian/transfer/journal"
@@ -65,10 +64,6 @@ func (o *journalOptions) stateDir(stderr io.Writer) (string, error) {
 	if cfg == nil {
 		return "", found.print(stderr)
 	}
-	return journalState(cfg)
-}
-
-func journalState(cfg *config.Config) (string, error) {
 	if cfg.State == "" {
 		return "", errors.New("the configuration has no state: the journals of its server are in memory")
 	}
@@ -91,22 +86,20 @@ func (o *journalOptions) run(zone dnsname.Name, stdout, stderr io.Writer) error 
 	case j == nil:
 		return corrupt
 	}
+	if _, known := j.State(); !known && corrupt != nil {
+		return hinted(fmt.Sprintf("%s is corrupt: %v", path, corrupt), "no state can be read; the next start renames it and begins another one")
+	}
 	changes, err := j.History()
-	if err := errors.Join(err, o.print(zone, j, changes[max(0, len(changes)-lastOf(o.last, len(changes))):], stdout)); err != nil {
+	if o.last > 0 {
+		changes = changes[max(0, len(changes)-o.last):]
+	}
+	if err := errors.Join(err, o.print(zone, j, changes, stdout)); err != nil {
 		return err
 	}
 	if corrupt != nil {
-		return hinted(fmt.Sprintf("%s is corrupt: %v", path, corrupt), "the next start renames it, keeps the updates above, and begins another one")
+		return hinted(fmt.Sprintf("%s is corrupt: %v", path, corrupt), "the next start renames it, keeps the updates that it can still read, and begins another one")
 	}
 	return nil
-}
-
-// lastOf returns how many of n changes to print.
-func lastOf(last, n int) int {
-	if last == 0 {
-		return n
-	}
-	return last
 }
 
 // journalReport is a journal, as JSON.

@@ -59,10 +59,14 @@ func TestJournalShowsChanges(t *testing.T) {
 	if err := os.WriteFile(path, damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expectMatch(t, said(t, exitConfig, show...), `is corrupt: at offset \d+: `)
+	expectMatch(t, said(t, exitConfig, show...), `(?s)^zone example.com.: .*\.journal is corrupt: at offset \d+: .*\n  the next start renames it, keeps the updates that it can still read, and begins another one\n$`)
 	if files, _ := filepath.Glob(filepath.Dir(path) + "/*"); len(files) != 1 {
 		t.Errorf("files %q: a corrupt one stays where it is", files)
 	}
+	if err := os.WriteFile(path, []byte("other data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, exitConfig, show...), `^meridian: .* is corrupt: it does not begin with .*\n  no state can be read; the next start renames it and begins another one\n$`)
 }
 
 // TestJournalWithoutUpdates prints a journal of a zone that may have no file: a catalog, for example.
