@@ -85,7 +85,7 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := readAnswer(response.Body, maxAnswer)
 	if err != nil {
 		return fmt.Errorf("%s: reading the answer: %w", c.server, err)
 	}
@@ -104,6 +104,15 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 		return hinted(fmt.Sprintf("the answer of %s is not that of a Meridian of this version: %v", c.server, err), "")
 	}
 	return nil
+}
+
+// readAnswer reads an answer of less than most octets.
+func readAnswer(r io.Reader, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, most))
+	if err == nil && int64(len(body)) == most {
+		err = fmt.Errorf("it has %d octets or more, which no Meridian sends", most)
+	}
+	return body, err
 }
 
 // do sends a request, and describes why there is no response.
