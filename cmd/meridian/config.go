@@ -76,7 +76,7 @@ func (o *configOptions) addFileFlag(c *cobra.Command) *cobra.Command {
 func (o *configOptions) addChangeFlags(c *cobra.Command) {
 	c.Flags().Uint64Var(&o.expect, "expect", 0, "change nothing unless generation `N` is served")
 	c.Flags().StringVar(&o.reason, "reason", "", "`TEXT` that history shows")
-	c.Flags().BoolVar(&o.allowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served")
+	c.Flags().BoolVar(&o.allowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served or of the zones in a catalog")
 	addGuardrailFlag(c, &o.against)
 }
 

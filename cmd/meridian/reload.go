@@ -15,8 +15,9 @@ const reloadHelp = `Reload makes a running server read its configuration again, 
 a summary. If the configuration has errors, reload prints all of them and the old configuration keeps
 serving.
 
-A configuration without zones, or with fewer than half of the served names, is rejected unless
---allow-removal is given: a truncated file must not empty a server. SIGHUP never allows it.
+A configuration without zones, or with fewer than half of the served names or of the zones in a
+catalog, is rejected unless --allow-removal is given: a truncated file must not empty a server. SIGHUP
+never allows it.
 
 Exit: 0; 1 if the configuration is rejected or there is no server.`
 
@@ -48,6 +49,6 @@ func reloadCommand() *cobra.Command {
 	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
 	addGuardrailFlag(command, &request.OverrideGuardrail)
-	command.Flags().BoolVar(&request.AllowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served")
+	command.Flags().BoolVar(&request.AllowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served or of the zones in a catalog")
 	return command
 }

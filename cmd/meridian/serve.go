@@ -57,7 +57,7 @@ func serveCommand() *cobra.Command {
 	addConfigFlag(c, &file)
 	c.Flags().StringVar(&o.state, "state", "", "state `DIR`, overrides that of the configuration")
 	c.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 if the configuration is invalid, even if a last good one is saved")
-	c.Flags().BoolVar(&o.allowRemoval, "allow-removal", false, "start without zones, or with fewer than half of the names served before")
+	c.Flags().BoolVar(&o.allowRemoval, "allow-removal", false, "start without zones, or with fewer than half of the names served before or of the zones in a catalog")
 	return c
 }
 
