@@ -76,35 +76,41 @@ func (c *Control) RefreshZone(ctx context.Context, name dnsname.Name, force bool
 	case errors.Is(err, secondary.ErrUnknown):
 		return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries here", name), Hint: "meridian zone list lists the zones"}
 	case err != nil:
-		return Zone{}, &RequestError{What: err.Error(), Hint: "the zone is unchanged; meridian zone status ZONE shows whether it is served"}
+		return Zone{}, &RequestError{What: err.Error(), Hint: "the zone is unchanged; meridian zone status " + strings.TrimSuffix(string(name), ".") + " shows whether it is served"}
 	}
 	return c.awaitServed(ctx, name)
 }
 
 const (
 	servedWithin  = 5 * time.Second // the zones of a large server take seconds to build
-	servedLookups = 20 * time.Millisecond
+	servedLookups = 200 * time.Millisecond
 )
 
-// awaitServed returns a zone that comes from primaries, when its copy is served, or as it is after a bounded time: the copy
-// may not fit the configuration.
+// awaitServed returns a zone that comes from primaries, when a zone with the serial of its copy is served, or as it is after
+// a bounded time: the copy may not fit the configuration.
 func (c *Control) awaitServed(ctx context.Context, name dnsname.Name) (Zone, error) {
 	ctx, cancel := context.WithTimeout(ctx, servedWithin)
 	defer cancel()
-	for {
-		all := c.Zones()
-		i := slices.IndexFunc(all, func(z Zone) bool { return z.Zone == name && z.Secondary != nil })
-		switch {
-		case i < 0:
-			return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries any more", name), Hint: "meridian zone list lists the zones"}
-		case all[i].Serial == all[i].Secondary.Serial || ctx.Err() != nil:
-			return all[i], nil
-		}
+	for !c.servesCopy(name) && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-time.After(servedLookups):
 		}
 	}
+	all := c.Zones()
+	i := slices.IndexFunc(all, func(z Zone) bool { return z.Zone == name && z.Secondary != nil })
+	if i < 0 {
+		return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries any more", name), Hint: "meridian zone list lists the zones"}
+	}
+	return all[i], nil
+}
+
+// servesCopy reports whether a zone is served with the serial of its copy, or has no primaries any more.
+func (c *Control) servesCopy(name dnsname.Name) bool {
+	data := c.currentView().Snapshot.Zones
+	zone, served := data.ApexOf(name.Wire())
+	of := c.copyStatuses(time.Now())[name]
+	return of == nil || served && data.Serial(zone) == of.Serial
 }
 
 // copyStatuses returns the status of the zones that come from primaries, by name.

@@ -56,11 +56,15 @@ func checkPrimaries(cfg *config.Config, report *zones.Report) {
 				continue
 			}
 			path := fmt.Sprintf("zones.%s.primaries[%d].tls", trimDot(string(z.Name)), j)
-			if _, err := secondary.ReadCA(t.CA); t.CA != "" && err != nil {
-				report.AddError(cfg.ErrorAt(t.CAPos, path+".ca", err.Error(), hintOfCA))
+			if t.CA != "" {
+				if _, err := secondary.ReadCA(t.CA); err != nil {
+					report.AddError(cfg.ErrorAt(t.CAPos, path+".ca", err.Error(), hintOfCA))
+				}
 			}
-			if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); t.Cert != "" && err != nil {
-				report.AddError(cfg.ErrorAt(t.Pos, path+".cert", err.Error(), "write the paths of a certificate and of its key, in PEM"))
+			if t.Cert != "" {
+				if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+					report.AddError(cfg.ErrorAt(t.Pos, path+".cert", err.Error(), "write the paths of a certificate and of its key, in PEM"))
+				}
 			}
 		}
 	}
