@@ -22,7 +22,6 @@ import (
 type topOptions struct {
 	servers
 	output   outputFlag
-	json     bool
 	once     bool
 	by       string
 	limit    int
@@ -70,15 +69,11 @@ Exit: 0; 1 if queries are not sampled or there is no server.`,
 			if o.interval < minTopInterval {
 				return fmt.Errorf("--interval: %v is too short; want at least %v", o.interval, minTopInterval)
 			}
-			if o.json {
-				o.output = outputJSON
-			}
 			return o.run(c.Context(), c.OutOrStdout())
 		},
 	}
 	addServersFlags(c, &o.servers)
 	addOutputFlag(c, &o.output)
-	c.Flags().BoolVar(&o.json, "json", false, "the same as -o json")
 	c.Flags().BoolVar(&o.once, "once", false, "show one page and end, as with -o json and if the output is no terminal")
 	c.Flags().StringVar(&o.by, "by", "", "show only this `LIST`: "+strings.Join(names, ", "))
 	c.Flags().IntVarP(&o.limit, "limit", "n", 10, "show at most `N` entries of each list")

@@ -35,7 +35,7 @@ func TestTopShowsWhatIsAsked(t *testing.T) {
 	if text := said(t, exitOK, "top", api, "--by", "type"); strings.Contains(text, "NAME") || !strings.Contains(text, "\nA ") {
 		t.Errorf("--by type:\n%s", text)
 	}
-	expectMatch(t, said(t, exitOK, "top", api, "--json"), `"floods": \[\]`)
+	expectMatch(t, said(t, exitOK, "top", api, "-o", "json"), `"floods": \[\]`)
 	expectMatch(t, said(t, exitConfig, "top", api, "--by", "pool"), `--by: "pool" is not a list of top; want name, source`)
 	expectMatch(t, said(t, exitConfig, "top", api, "--interval", "1ms"), `--interval: 1ms is too short; want at least 200ms`)
 }
