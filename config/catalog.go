@@ -18,12 +18,6 @@ type CatalogEntry struct {
 	Pos     Pos          // of the name of the catalog
 }
 
-// catalogUse is the name of a catalog in a zone.
-type catalogUse struct {
-	name dnsname.Name
-	at   nodeKey
-}
-
 // noServer is the name server of a catalog: nothing is delegated to it (RFC 9432 4.1).
 const noServer = "invalid."
 
@@ -89,7 +83,6 @@ func (d *decoder) catalogEntry(to *CatalogEntry) setter {
 		}
 		if name, ok := d.zoneName(at); ok {
 			to.Catalog, to.Pos = name, posOf(at)
-			d.catalogUses = append(d.catalogUses, catalogUse{name, nodeKeyOf(at)})
 		}
 	}
 }
@@ -120,14 +113,16 @@ func (d *decoder) checkCatalogs(cfg *Config) {
 			names = append(names, keyText(z.Name))
 		}
 	}
-	for _, use := range d.catalogUses {
-		if produced[use.name] {
+	for i := range cfg.Zones {
+		entry := &cfg.Zones[i].Entry
+		if entry.Catalog == "" || produced[entry.Catalog] {
 			continue
 		}
-		hint := "write " + keyText(use.name) + ": {produce: true} under catalogs"
-		if near, ok := Nearest(keyText(use.name), names); ok {
+		catalog := keyText(entry.Catalog)
+		hint := "write " + catalog + ": {produce: true} under catalogs"
+		if near, ok := Nearest(catalog, names); ok {
 			hint = "did you mean " + quote(near) + "?"
 		}
-		d.errorAt(use.at, "no catalog "+quote(keyText(use.name)), hint)
+		d.errorAt(keyAt(entry.Pos), "no catalog "+quote(catalog), hint)
 	}
 }

@@ -38,7 +38,6 @@ type decoder struct {
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	firstUpdated   nodeKey             // the first list of rules of updates
 	firstOverTLS   nodeKey             // the first rule of transfers over TLS
-	catalogUses    []catalogUse        // catalogs of zones
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 

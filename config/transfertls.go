@@ -23,10 +23,7 @@ func (d *decoder) clientTLS(rule *TransferRule) setter {
 		}
 		t := new(ClientTLS)
 		if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
-			on, ok := d.boolean(n)
-			if ok && !on {
-				d.errorf(n, "a rule cannot refuse TLS", "leave tls out: the rule then allows any transport")
-			}
+			d.onlyTrue(n)
 			rule.TLS = t
 			return
 		}
@@ -37,9 +34,7 @@ func (d *decoder) clientTLS(rule *TransferRule) setter {
 			return
 		}
 		rule.TLS = t
-		if yamldoc.Child(n, "ca") == nil {
-			d.required(n, "ca", "write the path of a PEM file with the certificate that signs those of the servers; tls: true if they need none")
-		}
+		d.required(n, "ca", "write the path of a PEM file with the certificate that signs those of the servers; tls: true if they need none")
 	}
 }
 

@@ -246,6 +246,18 @@ func (d *decoder) whoami(n *yaml.Node, z *Zone) {
 	}
 }
 
+// Path returns the path of a zone or a catalog in the configuration, as an operator writes it.
+func (z *Zone) Path() string {
+	section, key := "zones.", strings.TrimSuffix(string(z.Name), ".")
+	if z.Produced {
+		section = "catalogs."
+	}
+	if z.Name == "." {
+		key = "."
+	}
+	return section + key
+}
+
 // onlyTrue reads a flag that is left out rather than false.
 func (d *decoder) onlyTrue(n *yaml.Node) (value, ok bool) {
 	value, ok = d.boolean(n)

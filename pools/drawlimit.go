@@ -44,7 +44,7 @@ func tooMany(n int) string {
 
 // answersPath returns the key's path, as package config writes it.
 func answersPath(z *config.Zone, b *config.BalancedName, view string) string {
-	path := "zones." + strings.TrimSuffix(string(z.Name), ".") + ".names." + strings.TrimSuffix(string(b.Name), ".")
+	path := z.Path() + ".names." + strings.TrimSuffix(string(b.Name), ".")
 	if view != "" {
 		path += ".views." + view
 	}

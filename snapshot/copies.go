@@ -55,7 +55,7 @@ func checkPrimaries(cfg *config.Config, report *zones.Report) {
 			if t == nil {
 				continue
 			}
-			path := fmt.Sprintf("zones.%s.primaries[%d].tls", trimDot(string(z.Name)), j)
+			path := fmt.Sprintf("%s.primaries[%d].tls", z.Path(), j)
 			if t.CA != "" {
 				if _, err := secondary.ReadCA(t.CA); err != nil {
 					report.AddError(cfg.ErrorAt(t.CAPos, path+".ca", err.Error(), hintOfCA))
@@ -81,11 +81,7 @@ func openTrust(cfg *config.Config, report *zones.Report) (trust transfer.Trust) 
 			}
 			pool, err := secondary.ReadCA(t.CA)
 			if err != nil {
-				section := "zones"
-				if z.Produced {
-					section = "catalogs"
-				}
-				path := fmt.Sprintf("%s.%s.transfer.out[%d].tls.ca", section, trimDot(string(z.Name)), j)
+				path := fmt.Sprintf("%s.transfer.out[%d].tls.ca", z.Path(), j)
 				report.AddError(cfg.ErrorAt(t.CAPos, path, err.Error(), hintOfCA))
 				continue
 			}

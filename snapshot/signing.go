@@ -52,7 +52,7 @@ func openSigning(cfg *config.Config, data *zones.Data, report *zones.Report) *Si
 		}
 		result, err := s.keysOf(folder, i, policy, time.Now())
 		if err != nil {
-			report.AddError(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", err.Error(), ""))
+			report.AddError(cfg.ErrorAt(z.Pos, z.Path()+".dnssec", err.Error(), ""))
 			continue
 		}
 		s.Zones[i] = dnssec.NewZone(z.Name.Wire(), timingOf(policy), denialOf(policy), &result.Set)

@@ -27,11 +27,11 @@ func (c *compiler) addApexRecords(z ZoneID) {
 		return
 	}
 	if zone.Contact != "" {
-		c.addConfigured(z, zone.Nameservers[0].Pos, zonePath(zone.Name)+".nameservers", c.soa(zone, c.changedAt[z]))
+		c.addConfigured(z, zone.Nameservers[0].Pos, zone.Path()+".nameservers", c.soa(zone, c.changedAt[z]))
 	}
 	for i := range zone.Nameservers {
 		ns := &zone.Nameservers[i]
-		path := zonePath(zone.Name) + ".nameservers." + strings.TrimSuffix(string(ns.Name), ".")
+		path := zone.Path() + ".nameservers." + strings.TrimSuffix(string(ns.Name), ".")
 		c.addConfigured(z, ns.Pos, path, &dns.NS{Hdr: header(zone.Name, dns.TypeNS), Ns: string(ns.Name)})
 		if !c.within(ns.Name.Wire(), z) {
 			continue
@@ -74,7 +74,7 @@ func (c *compiler) setSerial(z ZoneID) {
 	if zone.Serial == "" || zone.Serial == config.KeepSerial {
 		return
 	}
-	path := zonePath(zone.Name) + ".serial"
+	path := zone.Path() + ".serial"
 	if c.s.Presigned(z) != nil {
 		c.errs = append(c.errs, c.cfg.ErrorAt(zone.SerialPos, path, "the SOA record of the file is signed with its serial", "write serial: keep, and raise the serial where the zone is signed"))
 		return

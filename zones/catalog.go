@@ -25,7 +25,7 @@ func (c *compiler) addCatalog(z ZoneID) {
 	if !catalog.Produced {
 		return
 	}
-	path := pathOf(catalog)
+	path := catalog.Path()
 	c.addConfigured(z, catalog.Pos, path, &dns.TXT{Hdr: header(below("version", catalog.Name), dns.TypeTXT), Txt: []string{catalogVersion}})
 	for i := range c.cfg.Zones {
 		member := &c.cfg.Zones[i]
@@ -37,7 +37,7 @@ func (c *compiler) addCatalog(z ZoneID) {
 			c.zoneErrorf(member, "give the catalog a shorter name", "the name of catalog %q is too long for its members", catalog.Name)
 			continue
 		}
-		path := zonePath(member.Name) + ".catalog"
+		path := member.Path() + ".catalog"
 		c.addConfigured(z, member.Pos, path, &dns.PTR{Hdr: header(owner, dns.TypePTR), Ptr: string(member.Name)})
 		if member.Entry.Group != "" {
 			c.addConfigured(z, member.Pos, path, &dns.TXT{Hdr: header(below("group", owner), dns.TypeTXT), Txt: []string{member.Entry.Group}})

@@ -295,7 +295,7 @@ func (c *compiler) full() bool {
 }
 
 func (c *compiler) zoneErrorf(z *config.Zone, hint, what string, args ...any) {
-	c.errs = append(c.errs, c.cfg.ErrorAt(z.Pos, pathOf(z), fmt.Sprintf(what, args...), hint))
+	c.errs = append(c.errs, c.cfg.ErrorAt(z.Pos, z.Path(), fmt.Sprintf(what, args...), hint))
 }
 
 func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
@@ -304,25 +304,8 @@ func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what strin
 
 // ofName returns an error or a warning of a balanced name.
 func (c *compiler) ofName(z ZoneID, b *config.BalancedName, hint, what string) config.Error {
-	apex := c.cfg.Zones[z].Name
-	return c.cfg.ErrorAt(b.Pos, zonePath(apex)+".names."+relative(b.Name, apex), what, hint)
-}
-
-// pathOf returns the path of a zone or a catalog in the configuration.
-func pathOf(z *config.Zone) string {
-	path := zonePath(z.Name)
-	if z.Produced {
-		return "catalogs" + strings.TrimPrefix(path, "zones")
-	}
-	return path
-}
-
-// zonePath returns the key of a zone, as an operator writes it.
-func zonePath(name dnsname.Name) string {
-	if name == "." {
-		return "zones.."
-	}
-	return "zones." + strings.TrimSuffix(string(name), ".")
+	zone := &c.cfg.Zones[z]
+	return c.cfg.ErrorAt(b.Pos, zone.Path()+".names."+relative(b.Name, zone.Name), what, hint)
 }
 
 // relative returns the key of a name in its zone, as an operator writes it.

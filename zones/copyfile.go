@@ -155,7 +155,7 @@ func ReadCopies(cfg *config.Config, have Copies) (Copies, []config.Error) {
 			c, err = ReadCopy(cfg.State, z.Name)
 		}
 		if err != nil {
-			warnings = append(warnings, cfg.ErrorAt(z.Pos, zonePath(z.Name)+".primaries", "the copy of the zone cannot be read: "+err.Error(), "the zone is answered SERVFAIL until a primary has sent it again"))
+			warnings = append(warnings, cfg.ErrorAt(z.Pos, z.Path()+".primaries", "the copy of the zone cannot be read: "+err.Error(), "the zone is answered SERVFAIL until a primary has sent it again"))
 		}
 		if c != nil {
 			copies[z.Name] = c

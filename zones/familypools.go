@@ -23,8 +23,9 @@ func (c *compiler) checkFamilyPools() {
 func (c *compiler) checkFamilyPool(z ZoneID, b *config.BalancedName, typ, family string, wanted families) {
 	pool, known := c.pools[b.Pool]
 	switch {
-	case !known:
+	case !known && b.OnlyAAAA:
 		c.nameErrorf(z, b, "name a pool of pools", "no pool %q", b.Pool)
+	case !known: // bind has reported it
 	case c.cnames[pool] != NoCName:
 		c.nameErrorf(z, b, "bind the name to one pool: a CNAME is the answer for all types",
 			"pool %q, for %s only, may answer a CNAME", b.Pool, typ)

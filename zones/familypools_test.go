@@ -49,3 +49,25 @@ zones:
 		}
 	}
 }
+
+// TestUnknownFamilyPoolIsReportedOnce has names with a pool that does not exist, for one type or the other.
+func TestUnknownFamilyPoolIsReportedOnce(t *testing.T) {
+	for typ, spoil := range map[string]func(*config.BalancedName){
+		"A": func(b *config.BalancedName) { b.Pool = "wob" }, "AAAA": func(b *config.BalancedName) { b.AAAA.Pool = "wob" },
+	} {
+		cfg, _, err := config.Parse("meridian.yaml", []byte(`
+pools:
+  web: {policy: all, members: [{name: a, addresses: [192.0.2.1]}]}
+  six: {policy: all, members: [{name: a, addresses: ["2001:db8::1"]}]}
+zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, names: {www: {pool: {A: web, AAAA: six}}}}}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(&cfg.Zones[0].Names[0])
+		_, report := Compile(cfg)
+		if _, err := report.Join(); err == nil || strings.Count(err.Error(), `no pool "wob"`) != 1 {
+			t.Errorf("%s: %v, want one error of the pool", typ, err)
+		}
+	}
+}

@@ -88,8 +88,8 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 			return
 		}
 	}
-	apex := c.cfg.Zones[z].Name
-	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
+	zone := &c.cfg.Zones[z]
+	path := zone.Path() + ".names." + relative(b.Name, zone.Name) + ".https.target"
 	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
 	switch {
 	case target.Views != 0:

@@ -184,7 +184,7 @@ func (l *loader) open(path string) (fs.File, error) {
 // unreadable returns the error of a master file that cannot be opened, at the key that names the file.
 func (l *loader) unreadable(err error) *config.Error {
 	zone := &l.c.cfg.Zones[l.zone]
-	f := l.c.cfg.ErrorAt(zone.FilePos, zonePath(zone.Name)+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
+	f := l.c.cfg.ErrorAt(zone.FilePos, zone.Path()+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
 	return &f
 }
 

@@ -105,7 +105,7 @@ func (c *compiler) checkPresigned(now time.Time) {
 // warnFamily warns of a setting that has no effect without pools.
 func (c *compiler) warnFamily(z ZoneID) {
 	if zone := &c.cfg.Zones[z]; zone.FamilyPos != (config.Pos{}) {
-		c.AddWarnings(c.cfg.ErrorAt(zone.FamilyPos, zonePath(zone.Name)+".family", "no effect: the zone has signatures in its file, so it has no pools", "remove it"))
+		c.AddWarnings(c.cfg.ErrorAt(zone.FamilyPos, zone.Path()+".family", "no effect: the zone has signatures in its file, so it has no pools", "remove it"))
 	}
 }
 

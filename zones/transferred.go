@@ -109,7 +109,8 @@ func (c *compiler) warnCovered(id NodeID) {
 	if cover.flags.has(isCut) {
 		what = "the delegation"
 	}
-	path := zonePath(c.cfg.Zones[n.zone].Name) + ".names." + relative(b.Name, c.cfg.Zones[n.zone].Name)
+	zone := &c.cfg.Zones[n.zone]
+	path := zone.Path() + ".names." + relative(b.Name, zone.Name)
 	c.AddWarnings(c.cfg.ErrorAt(b.Pos, path, fmt.Sprintf("%q is never answered: it is below %s of %s, which the primary has", b.Name, what, c.quoted(n.cover)),
 		"remove the name here, or "+what+" at the primary"))
 }
