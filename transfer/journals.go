@@ -296,10 +296,21 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 	step.finish(content, state.Serial, octets)
 	if !journal.Newer(step.Serial, state.Serial) {
 		step.save = true // both contents have had the serial: after a restart, too, no difference begins at it
-		j.log.Warn("a zone has changed, and its serial is not higher: secondaries keep their copy", "zone", z.Name, "serial", step.Serial, "before", state.Serial,
-			"hint", "raise the serial in the file of the zone, or write serial: unixtime")
+		j.warnOfSerial(step, &state)
 	}
 	return step, nil
+}
+
+// warnOfSerial warns of a serial that is not higher than before. A journal that was corrupt knows a serial that is at least
+// the last one, and not the content.
+func (j *Journals) warnOfSerial(s *Step, before *journal.State) {
+	if before.Digest == (journal.Digest{}) {
+		j.log.Warn("the serial of a zone may not be higher than before its journal was corrupt: secondaries may keep their copy", "zone", s.Zone, "serial", s.Serial,
+			"hint", "if the zone has changed since, raise the serial in its file")
+		return
+	}
+	j.log.Warn("a zone has changed, and its serial is not higher: secondaries keep their copy", "zone", s.Zone, "serial", s.Serial, "before", before.Serial,
+		"hint", "raise the serial in the file of the zone, or write serial: unixtime")
 }
 
 // compare finds the change from the content that is served, old, to the next one; nil: it is not known. unrecorded: old is not

@@ -439,3 +439,47 @@ func TestSerialRisesAfterACorruptJournal(t *testing.T) {
 		})
 	}
 }
+
+// TestKeptSerialAfterACorruptJournal has a zone with serial: keep, of which it is not known whether it changed since its
+// journal was corrupt. The next change is known again.
+func TestKeptSerialAfterACorruptJournal(t *testing.T) {
+	state := t.TempDir()
+	view := func(serial int, more string) *View {
+		v := updated(t, fmt.Sprintf(updatedZone, serial)+more)
+		z := &v.Config.Zones[0]
+		z.Update, z.Serial, z.Transfer.Out = nil, config.KeepSerial, []config.TransferRule{{Key: "xfr."}}
+		return v
+	}
+	journals := newJournals(state)
+	served := load(t, journals, nil, view(3, ""))
+	for i, text := range []string{"old", "x"} {
+		served = load(t, journals, served, view(4+i, "www 60 IN TXT "+text+"\n"))
+	}
+	journals.Close()
+	path := filepath.Join(state, folderName, "example.com.journal")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file[len(file)/2] ^= 1
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	journals = NewJournals(slog.New(slog.NewTextHandler(&text, nil)))
+	journals.Use(state)
+	const unknown, changed = "than before its journal was corrupt", "a zone has changed"
+	served = load(t, journals, nil, view(5, "www 60 IN TXT x\n"))
+	if log := text.String(); !strings.Contains(log, unknown) || strings.Contains(log, changed) || served.Data.Serial(0) != 5 {
+		t.Errorf("serial %d, log\n%s", served.Data.Serial(0), log)
+	}
+	text.Reset()
+	served = load(t, journals, served, view(5, "www 60 IN TXT x\n"))
+	if log := text.String(); log != "" {
+		t.Errorf("nothing has changed, log\n%s", log)
+	}
+	load(t, journals, served, view(5, "www 60 IN TXT y\n"))
+	if log := text.String(); strings.Contains(log, unknown) || !strings.Contains(log, changed) {
+		t.Errorf("after a change, log\n%s", log)
+	}
+}
