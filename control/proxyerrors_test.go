@@ -25,4 +25,13 @@ func TestRefusedProxyHeadersAreLogged(t *testing.T) {
 	if text := log.String(); strings.Count(text, "refused because of their PROXY header") != 2 || !strings.Contains(text, "count=1 missing=0 malformed=0 version_1=1") || !strings.Contains(text, "count=2 missing=0 malformed=0 version_1=3") {
 		t.Errorf("%s", text)
 	}
+	for _, source := range []string{"203.0.113.5", "2001:db8::5"} {
+		log.Reset()
+		now = now.Add(time.Hour)
+		r.Respond(nil, []byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c and a client"), netip.MustParseAddr(source), false)
+		c.reportProxyErrorsLocked(now)
+		if text := log.String(); !strings.Contains(text, " count=1 ") || !strings.Contains(text, " untrusted_source="+source+" ") {
+			t.Errorf("from %s: %s", source, text)
+		}
+	}
 }

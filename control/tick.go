@@ -58,8 +58,11 @@ type unsentLog struct {
 func (c *Control) reportProxyErrorsLocked(now time.Time) {
 	errors := c.server.Counters().Proxy
 	if n := c.badProxy.due(errors.Sum(), now); n > 0 {
-		c.log.Warn("packets and connections refused because of their PROXY header", "count", n, "missing", errors.Missing, "malformed", errors.Malformed,
-			"version_1", errors.Version1, "untrusted", errors.Untrusted, "hint", "sources in server.proxy.from must send headers of version 2, and others none")
+		attributes := []any{"count", n, "missing", errors.Missing, "malformed", errors.Malformed, "version_1", errors.Version1, "untrusted", errors.Untrusted}
+		if source := c.server.Untrusted(); source.IsValid() {
+			attributes = append(attributes, "untrusted_source", source)
+		}
+		c.log.Warn("packets and connections refused because of their PROXY header", append(attributes, "hint", "sources in server.proxy.from must send headers of version 2, and others none")...)
 	}
 }
 

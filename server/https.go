@@ -113,6 +113,7 @@ type httpsConn struct {
 	listener   *httpsListener
 	port       uint16
 	proxied    bool         // its PROXY header is not read yet
+	begun      bool         // its first octets are read
 	handshaken atomic.Bool  // the handshake is complete
 	streams    atomic.Int64 // being served
 	once       sync.Once

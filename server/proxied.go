@@ -34,6 +34,16 @@ func (s *Server) readProxyHeader(from io.Reader, conns *tcpConns, transport answ
 	return client, ok
 }
 
+// isUntrusted reports whether a connection, from a source that must send no PROXY header, begins with one, and counts it.
+// No message does: it would be a query with a response code and 2641 questions.
+func (s *Server) isUntrusted(begin []byte, source netip.Addr) bool {
+	if !proxy.Starts(begin) {
+		return false
+	}
+	s.CountUntrusted(source)
+	return true
+}
+
 // identify sets the client of a connection that was added without one, and closes others to stay within its limit. It
 // returns false if the connection is closed, or none is accepted any more.
 func (t *tcpConns) identify(c *openConn, source netip.Addr, limits config.TCP) (evicted []eviction, ok bool) {
@@ -77,9 +87,15 @@ func (c *httpsConn) Read(p []byte) (int, error) {
 		if !ok {
 			return 0, net.ErrClosed
 		}
-		c.proxied, c.port = false, client.Port()
+		c.proxied, c.begun, c.port = false, true, client.Port()
 	}
-	return c.TCPConn.Read(p)
+	n, err := c.TCPConn.Read(p)
+	if !c.begun && n > 0 {
+		if c.begun = true; c.listener.server.isUntrusted(p[:n], c.source) {
+			return 0, net.ErrClosed
+		}
+	}
+	return n, err
 }
 
 // RemoteAddr returns the address of the client.

@@ -139,6 +139,22 @@ func TestStreamWithoutProxyHeaderIsClosed(t *testing.T) {
 	}
 }
 
+// TestUntrustedStreamWithProxyHeaderIsClosed begins connections with a header, from a source that must send none.
+func TestUntrustedStreamWithProxyHeaderIsClosed(t *testing.T) {
+	world, _ := encryptedWorld(t, "10.7.0.0/16", "127.0.0.7/32", "nsid: test", "nsid: test, proxy: {from: [192.0.2.1/32]}")
+	for _, addrs := range []*[]netip.AddrPort{&world.Config.Server.ListenTLS, &world.Config.Server.HTTPS.Addresses} {
+		*addrs = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	}
+	s := serve(t, world, false, "127.0.0.1:0")
+	closesAll(t, s, map[string][]byte{"a header": append(proxyHeader(proxiedClient), framed(askWWW(t))...)})
+	if n := s.Counters(); n.Proxy != (answer.ProxyErrors{Untrusted: 3}) || n.Queries != 0 {
+		t.Errorf("%+v, %d queries", n.Proxy, n.Queries)
+	}
+	if from := s.Untrusted(); from.String() != "127.0.0.1" {
+		t.Errorf("the last source is %v", from)
+	}
+}
+
 // TestStalledProxyHeaderIsClosed begins connections with half a header, and with nothing.
 func TestStalledProxyHeaderIsClosed(t *testing.T) {
 	world, _ := proxiedWorld(t)

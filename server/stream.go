@@ -137,6 +137,9 @@ func (c *stream) receive() bool {
 			return false
 		}
 		c.in = c.in[:len(c.in)+n]
+		if c.server.isUntrusted(c.in, c.source) {
+			return false
+		}
 	}
 	c.touch()
 	return true

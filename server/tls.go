@@ -9,6 +9,7 @@ import (
 
 	"meridian/certs"
 	"meridian/server/answer"
+	"meridian/server/proxy"
 )
 
 // closeNotifyTime is how long a connection of TLS waits for a client that does not read, to say that it ends.
@@ -29,6 +30,9 @@ func (c *stream) handshake() bool {
 	_ = c.conn.SetDeadline(time.Now().Add(limit)) // fails only if closed, as the handshake will
 	c.resetDrainDeadlines()
 	if err := c.conn.(*tls.Conn).Handshake(); err != nil { // encrypt made conn
+		if wrong := (tls.RecordHeaderError{}); errors.As(err, &wrong) && !c.proxied && proxy.MayStart(wrong.RecordHeader[:]) {
+			c.server.CountUntrusted(c.source)
+		}
 		c.server.CountConnection(c.transport, answer.HandshakeFailed)
 		return false
 	}

@@ -55,6 +55,8 @@ type Engine struct {
 	answers     answerLedger
 	logRings    logRings
 
+	untrusted lastAddress // source of a PROXY header
+
 	filters    filters
 	quarantine quarantine
 	reports    errorReports

@@ -2,6 +2,8 @@ package answer
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -115,5 +117,31 @@ func TestProxiedPacketAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, func() { out = r.Respond(out[:0], packet, from, false) }); n != 0 {
 			t.Errorf("from %s: %v allocations a query", source, n)
 		}
+	}
+}
+
+// TestLastAddressIsOneThatWasSet sets addresses of both families at the same time: none is read that is half of each.
+func TestLastAddressIsOneThatWasSet(t *testing.T) {
+	var last lastAddress
+	if got := last.get(); got.IsValid() {
+		t.Errorf("%v before any is set", got)
+	}
+	all := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1:2:3:4:5:6"), netip.MustParseAddr("::1")}
+	var setting sync.WaitGroup
+	for _, a := range all {
+		setting.Go(func() {
+			for range 5000 {
+				last.set(a)
+			}
+		})
+	}
+	for range 5000 {
+		if got := last.get(); got.IsValid() && !slices.Contains(all, got) {
+			t.Fatalf("%v was never set", got)
+		}
+	}
+	setting.Wait()
+	if got := last.get(); !slices.Contains(all, got) {
+		t.Errorf("%v at last", got)
 	}
 }

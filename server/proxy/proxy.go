@@ -51,6 +51,12 @@ func Starts(data []byte) bool {
 	return len(data) >= len(signature) && string(data[:len(signature)]) == signature
 }
 
+// MayStart reports whether data, which may be cut off, begins like a header of version 2.
+func MayStart(data []byte) bool {
+	n := min(len(data), len(signature))
+	return n > 0 && string(data[:n]) == signature[:n]
+}
+
 // Parse reads the header at the beginning of data and returns its size. The client is invalid if the sender of the
 // connection or the packet is the client itself (LOCAL), or its address is not known. Parse does not allocate.
 func Parse(data []byte) (client netip.AddrPort, size int, err error) {

@@ -109,3 +109,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestMayStart has the beginnings of a header, and of what is none.
+func TestMayStart(t *testing.T) {
+	for n := 1; n <= len(signature); n++ {
+		if !MayStart([]byte(signature[:n])) {
+			t.Errorf("the first %d octets may not start a header", n)
+		}
+	}
+	for _, data := range []string{"", "\r\n\r\n\x01", "\x16\x03\x01\x02\x00", version1} {
+		if MayStart([]byte(data)) {
+			t.Errorf("%q may start a header", data)
+		}
+	}
+}
