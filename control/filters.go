@@ -30,7 +30,8 @@ type Filter struct {
 	Configured bool      `json:"configured"`     // it is of the configuration, and has neither Since nor Until
 	Queries    uint64    `json:"queries"`        // that it has matched
 
-	Warning string `json:"warning,omitempty"` // as in Override
+	Replaced string `json:"replaced,omitempty"` // what the rule of that name did that it replaces, if it has just been added
+	Warning  string `json:"warning,omitempty"`  // as in Override
 }
 
 // Rule parses a rule.
@@ -111,9 +112,13 @@ func (c *Control) AddFilter(f Filter, lasts time.Duration, ifMatch []string) (Fi
 	added := asFilter(&rule)
 	added.Reason, added.Since = f.Reason, time.Now().Round(0)
 	added.Until = added.Since.Add(lasts)
+	replaced := ""
 	err = c.changeFilters(ifMatch, func(at *view) ([]Filter, error) {
 		if slices.ContainsFunc(at.Snapshot.Config.Server.Filter, func(r config.FilterRule) bool { return r.Name == added.Name }) {
 			return nil, &RequestError{What: fmt.Sprintf("the configuration has a rule %q", added.Name), Hint: "give the new one another name"}
+		}
+		if i := slices.IndexFunc(at.filters, func(f Filter) bool { return f.Name == added.Name }); i >= 0 {
+			replaced = at.filters[i].Describe() + " until " + at.filters[i].Until.UTC().Format(time.RFC3339)
 		}
 		next := append([]Filter{added}, withoutFilter(at.filters, added.Name)...)
 		if len(next) > config.MaxFilterRules {
@@ -125,7 +130,7 @@ func (c *Control) AddFilter(f Filter, lasts time.Duration, ifMatch []string) (Fi
 		return Filter{}, err
 	}
 	c.reportFilter(slog.LevelWarn, "filter rule set", &added)
-	added.Warning = c.flushState()
+	added.Replaced, added.Warning = replaced, c.flushState()
 	return added, nil
 }
 

@@ -133,6 +133,9 @@ func (o *filterOptions) add(c *cobra.Command, name string, out io.Writer) error 
 		return printJSON(out, added)
 	}
 	fmt.Fprintf(out, "filter %s\n", describeFilter(&added))
+	if added.Replaced != "" {
+		fmt.Fprintf(out, "  it replaces a rule of that name, which %s\n", added.Replaced)
+	}
 	if added.Warning != "" {
 		fmt.Fprintf(out, "WARNING: %s\n", added.Warning)
 	}
