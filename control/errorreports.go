@@ -14,12 +14,8 @@ const errorReportInterval = time.Minute
 
 // reportResolverErrorsLocked reports that resolvers have reported errors since the last event.
 func (c *Control) reportResolverErrorsLocked(now time.Time) {
-	all, _ := c.server.ErrorReports()
-	if len(all) == 0 || now.Sub(c.errorsReportedAt) < errorReportInterval {
-		return
-	}
-	last := &all[len(all)-1]
-	if !last.Last.After(c.errorsReported) {
+	last, ok := c.server.LastErrorReport() // also within the interval: the responders have little room for reports
+	if !ok || now.Sub(c.errorsReportedAt) < errorReportInterval || !last.Last.After(c.errorsReported) {
 		return
 	}
 	c.errorsReported, c.errorsReportedAt = last.Last, now

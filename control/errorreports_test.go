@@ -28,7 +28,7 @@ func TestErrorReportsAreEvents(t *testing.T) {
 			t.Errorf("after %v: %+v", after, c.Events().Save())
 		}
 	}
-	all, _ := s.ErrorReports()
+	all := s.ErrorReports()
 	if len(all) != 2 {
 		t.Errorf("%+v", all)
 	}

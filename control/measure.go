@@ -60,7 +60,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
-	_, m.Reports = server.ErrorReports()
+	m.Reports = server.ErrorReportCounts()
 	m.Floods = c.floodCounts()
 	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
 	m.ConfigSkew = -1

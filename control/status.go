@@ -212,7 +212,7 @@ func (c *Control) processStatus(at *view) *Status {
 
 		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
-	s.ErrorReports, _ = c.server.ErrorReports()
+	s.ErrorReports = c.server.ErrorReports()
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}

@@ -56,8 +56,7 @@ func (c *Control) CollectSamples() (next time.Duration) {
 	}
 	c.server.DrainSamples(func(s *answer.Sample) { table.Add(s, now) })
 	c.server.SampleQueries(table.Every(now))
-	table.NumberAbove(c.lastFloodRule())
-	begun, ended := table.Tick(now)
+	begun, ended := table.Tick(now, c.lastFloodRule)
 	for i := range begun {
 		c.top.count(begun[i].Kind)
 		c.reportFlood(slog.LevelWarn, "flood began", &begun[i])

@@ -130,24 +130,18 @@ func (d *detector) floods() []Flood {
 	return all
 }
 
-// Tick looks for floods in the seconds that are complete at now. It returns those that have begun and ended.
-func (t *Table) Tick(now time.Time) (begun, ended []Flood) {
+// Tick looks for floods in the seconds that are complete at now. It returns those that have begun and ended. Floods that begin
+// have a number above lastRule: a rule of the filter may have it in its name. It is called only if a flood may begin.
+func (t *Table) Tick(now time.Time, lastRule func() int) (begun, ended []Flood) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	end := t.secondAt(now)
 	for t.ticked = max(t.ticked+1, end-kept+rateSpan); t.ticked < end; t.ticked++ {
-		more, less := t.detector.step(t.lastLocked(t.ticked, rateSpan), t.ticked, t.began)
+		more, less := t.detector.step(t.lastLocked(t.ticked, rateSpan), t.ticked, t.began, lastRule)
 		begun, ended = append(begun, more...), append(ended, less...)
 	}
 	t.ticked--
 	return begun, ended
-}
-
-// NumberAbove makes the numbers of floods that begin larger than number: a rule of the filter may have it in its name.
-func (t *Table) NumberAbove(number int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.detector.number = max(t.detector.number, number)
 }
 
 // Floods returns the present floods.
@@ -196,13 +190,13 @@ func measure(seconds []*second, at int64, skip func(*query) bool) rates {
 }
 
 // step looks at the second at, the last of seconds.
-func (d *detector) step(seconds []*second, at int64, began time.Time) (begun, ended []Flood) {
+func (d *detector) step(seconds []*second, at int64, began time.Time, lastRule func() int) (begun, ended []Flood) {
 	r := measure(seconds, at, func(*query) bool { return false })
 	d.seconds++
 	now := began.Add(time.Duration(at+1) * time.Second)
 	ended = d.end(&r)
 	if d.min > 0 && d.seconds > warmUp {
-		begun = d.begin(&r, seconds, now)
+		begun = d.begin(&r, seconds, now, lastRule)
 	}
 	for _, f := range d.active {
 		f.update(&r, seconds)
@@ -234,7 +228,7 @@ func (d *detector) isOfFlood(q *query) bool {
 }
 
 // begin adds the floods that begin.
-func (d *detector) begin(r *rates, seconds []*second, now time.Time) (begun []Flood) {
+func (d *detector) begin(r *rates, seconds []*second, now time.Time, lastRule func() int) (begun []Flood) {
 	maps.DeleteFunc(d.over, func(k key, _ int) bool { return !d.isOver(k, r) })
 	var ready []key
 	for k := range r.of {
@@ -252,7 +246,7 @@ func (d *detector) begin(r *rates, seconds []*second, now time.Time) (begun []Fl
 		if d.isCovered(k, r, seconds) {
 			continue
 		}
-		d.number++
+		d.number = max(d.number, lastRule()) + 1
 		f := &Flood{Number: d.number, Kind: k.kind, Key: k.String(), Since: now, Usual: d.usual[k], key: k}
 		f.update(r, seconds)
 		d.active = append(d.active, f)

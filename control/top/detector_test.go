@@ -176,7 +176,7 @@ func TestNoUsualRatesWithoutFloods(t *testing.T) {
 			table.Add(&answer.Sample{Weight: 1, Name: wire(fmt.Sprintf("n%d.example.com.", i)), Source: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Type: dns.TypeA}, began)
 		}
 	}
-	table.Tick(began.Add(2 * time.Second))
+	table.Tick(began.Add(2*time.Second), noRule)
 	if n := len(table.detector.usual); n > 0 {
 		t.Errorf("%d usual rates are kept, want none", n)
 	}
@@ -220,20 +220,25 @@ func BenchmarkTick(b *testing.B) {
 			m.table.Add(&s, m.began.Add(time.Duration(i)*time.Second))
 		}
 	}
-	m.table.Tick(m.began.Add(100 * time.Second))
+	m.table.Tick(m.began.Add(100*time.Second), noRule)
 	seconds := m.table.lastLocked(99, rateSpan)
 	for b.Loop() {
-		m.table.detector.step(seconds, 99, m.began)
+		m.table.detector.step(seconds, 99, m.began, noRule)
 	}
 }
 
 // TestFloodsAreNumberedAbove checks that the next flood has a number that no rule has.
 func TestFloodsAreNumberedAbove(t *testing.T) {
 	m := newModel(t, 9)
-	m.table.NumberAbove(7)
-	m.table.NumberAbove(3)
+	m.lastRule = func() int { return 7 }
 	m.run(120, flow{steady(1000), usualQuery}, flow{between(100, 120, 50_000, 0), randomNames})
 	if len(m.begun) == 0 || m.begun[0].Number != 8 {
 		t.Errorf("%+v", m.begun)
+	}
+	m.lastRule = noRule
+	m.run(60, flow{steady(1000), usualQuery})
+	m.run(20, flow{steady(1000), usualQuery}, flow{steady(50_000), oneSource})
+	if last := m.begun[len(m.begun)-1].Number; last != 9 {
+		t.Errorf("number %d after the rule is removed, want 9", last)
 	}
 }

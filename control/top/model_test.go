@@ -95,15 +95,17 @@ var oneSource = floodOf(func(s *answer.Sample, rng *rand.Rand) {
 
 // model feeds a table with flows, and records what begins and ends.
 type model struct {
-	t      *testing.T
-	rng    *rand.Rand
-	table  *Table
-	made   map[int][]answer.Sample // by flow: queries to choose from, because making one takes long
-	began  time.Time
-	now    time.Time
-	events []string // "second begin|end subject"
-	ended  []Flood
-	begun  []Flood
+	t     *testing.T
+	rng   *rand.Rand
+	table *Table
+	made  map[int][]answer.Sample // by flow: queries to choose from, because making one takes long
+	began time.Time
+	now   time.Time
+
+	lastRule func() int // see Tick
+	events   []string   // "second begin|end subject"
+	ended    []Flood
+	begun    []Flood
 }
 
 // modelSamples is the number of samples of a second: fewer than a server has, so that there is more chance in rates.
@@ -111,8 +113,11 @@ const modelSamples = 40
 
 func newModel(t *testing.T, seed uint64) *model {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	return &model{made: map[int][]answer.Sample{}, t: t, rng: rand.New(rand.NewPCG(seed, 1)), table: New(1000, began), began: began, now: began}
+	return &model{made: map[int][]answer.Sample{}, t: t, rng: rand.New(rand.NewPCG(seed, 1)), table: New(1000, began), began: began, now: began, lastRule: noRule}
 }
+
+// noRule says that no rule of the filter is named after a flood.
+func noRule() int { return 0 }
 
 // run feeds the table for some seconds.
 func (m *model) run(seconds int, flows ...flow) {
@@ -140,7 +145,7 @@ func (m *model) run(seconds int, flows ...flow) {
 			m.table.Add(&s, m.now)
 		}
 		m.now = m.now.Add(time.Second)
-		begun, ended := m.table.Tick(m.now)
+		begun, ended := m.table.Tick(m.now, m.lastRule)
 		for i := range begun {
 			m.events = append(m.events, fmt.Sprintf("%d begin %s", at, begun[i].Subject()))
 		}

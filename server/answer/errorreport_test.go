@@ -129,7 +129,7 @@ func TestReports(t *testing.T) {
 			if m.Rcode != c.rcode || len(m.Answer) != c.texts || !m.Authoritative || m.Truncated {
 				t.Fatalf("%v", m)
 			}
-			latest, counts := p.wire.engine.ErrorReports()
+			latest, counts := p.wire.engine.ErrorReports(), p.wire.engine.ErrorReportCounts()
 			want := map[ReportCount]uint64{{c.zone, c.code}: 2} // both paths
 			if c.code == "" {
 				want = nil
@@ -166,12 +166,12 @@ func TestReportOverUDPNeedsCookie(t *testing.T) {
 		"new cookie": withCookie(report, dns.TypeTXT, []byte("12345678")),
 	} {
 		m := exchange(t, p, answertest.Packed(t, query), cookieClient, false)
-		if _, counts := p.wire.engine.ErrorReports(); !m.Truncated || len(m.Answer) != 0 || len(counts) != 0 {
+		if counts := p.wire.engine.ErrorReportCounts(); !m.Truncated || len(m.Answer) != 0 || len(counts) != 0 {
 			t.Errorf("%s: %v, counts %v", name, m, counts)
 		}
 	}
 	m := exchange(t, p, answertest.Packed(t, withCookie(report, dns.TypeTXT, learnCookie(t, p, cookieClient))), cookieClient, false)
-	if _, counts := p.wire.engine.ErrorReports(); m.Truncated || len(m.Answer) != 1 || len(counts) != 1 {
+	if counts := p.wire.engine.ErrorReportCounts(); m.Truncated || len(m.Answer) != 1 || len(counts) != 1 {
 		t.Errorf("with a valid cookie: %v, counts %v", m, counts)
 	}
 	if m := exchange(t, p, answertest.Packed(t, answertest.Ask(report, dns.TypeA)), cookieClient, false); m.Truncated || m.Rcode != 0 || len(m.Answer) != 0 {
@@ -196,14 +196,14 @@ func TestReportsAreBounded(t *testing.T) {
 	for i := range reportRecords + 3 {
 		send(i, 6)
 	}
-	if latest, _ := e.ErrorReports(); len(latest) != maxErrorReports || e.Counters().ReportLost != 3 {
+	if latest := e.ErrorReports(); len(latest) != maxErrorReports || e.Counters().ReportLost != 3 {
 		t.Errorf("%d kept, %d lost", len(latest), e.Counters().ReportLost)
 	}
 	for i := range zoneCount {
 		send(i, 7)
 		e.ErrorReports()
 	}
-	latest, counts := e.ErrorReports()
+	latest, counts := e.ErrorReports(), e.ErrorReportCounts()
 	if other := counts[ReportCount{otherReports, "7"}]; len(counts) != maxReportCounts+1 || other != reportRecords || len(latest) != maxErrorReports {
 		t.Errorf("%d counts, %d without zone, %d kept", len(counts), other, len(latest))
 	}
@@ -231,7 +231,7 @@ func TestForeignReportsLeaveRoomForOurs(t *testing.T) {
 			}
 			e.ErrorReports()
 		}
-		latest, _ := e.ErrorReports()
+		latest := e.ErrorReports()
 		foreign := slices.DeleteFunc(slices.Clone(latest), func(r ErrorReport) bool { return r.Zone != "" })
 		ours := slices.IndexFunc(latest, func(r ErrorReport) bool { return r.Name == "www.example.com." && r.Reports == 1 })
 		if ours < 0 || len(foreign) == 0 || len(foreign) > 8 {
@@ -252,7 +252,7 @@ func TestAgentOfAnotherServer(t *testing.T) {
 			t.Errorf("agent %q, want %q", got, agent)
 		}
 		m := exchange(t, p, answertest.Packed(t, answertest.Ask("_er.1.x.6._er."+agent+".", dns.TypeTXT)), "192.0.2.9", true)
-		if _, counts := p.wire.engine.ErrorReports(); len(m.Answer) != 0 || len(counts) != 0 {
+		if counts := p.wire.engine.ErrorReportCounts(); len(m.Answer) != 0 || len(counts) != 0 {
 			t.Errorf("%s: %v, %v", agent, m, counts)
 		}
 	}

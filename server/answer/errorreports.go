@@ -97,20 +97,46 @@ type errorReports struct {
 	counts map[ReportCount]uint64
 }
 
-// ErrorReports returns the latest reports of resolvers, the latest last, and the counts of all.
-func (e *Engine) ErrorReports() ([]ErrorReport, map[ReportCount]uint64) {
-	l, data := &e.reports, e.current.Load().zones
+// ErrorReports returns the latest reports of resolvers, the latest last.
+func (e *Engine) ErrorReports() []ErrorReport {
+	l := &e.reports
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, ring := range l.rings.current() {
+	l.collectLocked(e.current.Load().zones)
+	return slices.Clone(l.latest)
+}
+
+// LastErrorReport returns the latest report of a resolver; false: there is none.
+func (e *Engine) LastErrorReport() (last ErrorReport, ok bool) {
+	l := &e.reports
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.collectLocked(e.current.Load().zones)
+	if len(l.latest) == 0 {
+		return last, false
+	}
+	return l.latest[len(l.latest)-1], true
+}
+
+// ErrorReportCounts returns the counts of all reports of resolvers.
+func (e *Engine) ErrorReportCounts() map[ReportCount]uint64 {
+	l := &e.reports
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.collectLocked(e.current.Load().zones)
+	return maps.Clone(l.counts)
+}
+
+// collectLocked takes the reports that the responders have collected.
+func (e *errorReports) collectLocked(data *zones.Data) {
+	for _, ring := range e.rings.current() {
 		for n, end := ring.read.Load(), ring.written.Load(); n != end; n++ {
 			r := &ring.records[n%reportRecords]
-			l.addLocked(r, data)
+			e.addLocked(r, data)
 			r.agent = nil
 			ring.read.Store(n + 1)
 		}
 	}
-	return slices.Clone(l.latest), maps.Clone(l.counts)
 }
 
 // addLocked counts a report, and keeps it if it is well-formed.
