@@ -7,12 +7,15 @@ import (
 
 	"meridian/control"
 	"meridian/dnsname"
+	"meridian/transfer/secondary"
 )
 
 // ZoneRefreshRequest is the body of POST /v1/zones/refresh.
 type ZoneRefreshRequest struct {
 	Zone       string `json:"zone"`
 	Retransfer bool   `json:"retransfer,omitempty"` // take the whole zone, whatever its serial is
+	// AllowRemoval takes a catalog that most of its zones have left.
+	AllowRemoval bool `json:"allow_removal,omitempty"`
 }
 
 // refreshTimeout is how long a request waits for the primaries: less than the time limits of the listener and of the
@@ -55,7 +58,7 @@ func (a *api) refreshZone(w http.ResponseWriter, r *http.Request) (subject, reas
 	ctx, cancel := context.WithTimeout(r.Context(), refreshTimeout)
 	defer cancel()
 	var status control.Zone
-	if status, err = a.control.RefreshZone(ctx, name, asked.Retransfer); err != nil {
+	if status, err = a.control.RefreshZone(ctx, name, secondary.How{Force: asked.Retransfer, AllowRemoval: asked.AllowRemoval}); err != nil {
 		writeError(w, err)
 		return string(name), ""
 	}

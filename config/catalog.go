@@ -21,13 +21,12 @@ type CatalogEntry struct {
 // noServer is the name server of a catalog: nothing is delegated to it (RFC 9432 4.1).
 const noServer = "invalid."
 
-// catalogs reads the catalogs that are produced: zones that list the zones of this server for others.
+// catalogs reads the catalogs: zones that list the zones of this server for others, or those of others for this one.
 func (d *decoder) catalogs(to *[]Zone) setter {
 	return func(n *yaml.Node) {
 		userMapping(d, n, d.zoneName, func(name dnsname.Name, key, value *yaml.Node) {
 			z := d.defaults.zone
-			z.Name, z.Pos, z.Produced = name, posOf(key), true
-			z.Nameservers, z.Contact = []Nameserver{{Name: noServer, Pos: z.Pos}}, noServer
+			z.Name, z.Pos = name, posOf(key)
 			d.catalog(value, &z)
 			*to = append(*to, z)
 		})
@@ -35,10 +34,14 @@ func (d *decoder) catalogs(to *[]Zone) setter {
 }
 
 func (d *decoder) catalog(n *yaml.Node, z *Zone) {
-	var produce bool
-	var transfer, allow, deny *yaml.Node
+	var transfer, allow, deny, grace, template, groups *yaml.Node
 	if !d.mapping(n, []field{
-		{name: "produce", set: d.flag(&produce)},
+		{name: "produce", set: setValue(&z.Produced, d.onlyTrue)},
+		{name: "primaries", set: d.primaries(&z.Primaries)},
+		{name: "max_size", set: d.size(&z.MaxSize, leastMaxSize, mostMaxSize)},
+		{name: "removal_grace", set: capture(&grace)},
+		{name: "template", set: capture(&template)},
+		{name: "groups", set: capture(&groups)},
 		{name: "serial", set: d.serial(z)},
 		{name: "journal", set: d.journal(&z.Journal)},
 		{name: "transfer", set: capture(&transfer)},
@@ -47,16 +50,19 @@ func (d *decoder) catalog(n *yaml.Node, z *Zone) {
 	}) {
 		return
 	}
-	switch at := yamldoc.Child(n, "produce"); {
-	case at == nil:
-		d.required(n, "produce", "write produce: true; catalogs of other servers cannot be used yet")
-	case !produce:
-		d.errorf(at, "a catalog that is not produced does nothing", "write produce: true, or leave the catalog out")
-	}
+	d.exactlyOne(n, "produce", "primaries")
 	if transfer != nil {
 		d.transfer(z)(transfer)
 	}
 	d.access(allow, deny, &z.Access)
+	consumer := d.consumer(grace, template, groups)
+	if yamldoc.Child(n, "primaries") != nil {
+		z.Consumed = consumer
+		d.checkConsumed(n, z)
+		return
+	}
+	z.Nameservers, z.Contact = []Nameserver{{Name: noServer, Pos: z.Pos}}, noServer
+	d.checkProducedOnly(n)
 }
 
 // catalogEntry reads the catalog of a zone: its name, or a mapping with the group, too.
@@ -105,17 +111,24 @@ func (d *decoder) catalogGroup(n *yaml.Node) (string, bool) {
 
 // checkCatalogs reports zones in catalogs that are not produced.
 func (d *decoder) checkCatalogs(cfg *Config) {
-	produced := map[dnsname.Name]bool{}
+	produced, consumed := map[dnsname.Name]bool{}, map[dnsname.Name]bool{}
 	var names []string
 	for i := range cfg.Zones {
-		if z := &cfg.Zones[i]; z.Produced {
+		switch z := &cfg.Zones[i]; {
+		case z.Produced:
 			produced[z.Name] = true
 			names = append(names, keyText(z.Name))
+		case z.Consumed != nil:
+			consumed[z.Name] = true
 		}
 	}
 	for i := range cfg.Zones {
 		entry := &cfg.Zones[i].Entry
-		if entry.Catalog == "" || produced[entry.Catalog] {
+		switch {
+		case entry.Catalog == "" || produced[entry.Catalog]:
+			continue
+		case consumed[entry.Catalog]:
+			d.errorAt(keyAt(entry.Pos), "catalog "+quote(keyText(entry.Catalog))+" is made by other servers", "add the zone there, or name a catalog with produce: true")
 			continue
 		}
 		catalog := keyText(entry.Catalog)

@@ -47,7 +47,7 @@ type Config struct {
 	Health        Health
 	Pools         []Pool
 	Views         []View
-	Zones         []Zone // those of zones, then those of catalogs
+	Zones         []Zone // those of zones, then those of catalogs, then those that WithMembers adds
 	Notify        []Sink
 
 	Guardrails  Guardrails
@@ -410,7 +410,9 @@ type Zone struct {
 
 	Transfer Transfer
 	Entry    CatalogEntry
-	Produced bool // a catalog with the zones that are in it, of catalogs
+	Produced bool        // a catalog with the zones that are in it, of catalogs
+	Consumed *Consumer   // of a catalog of other servers, of catalogs; nil: it is none
+	Member   *Membership // of a zone in such a catalog; nil: the zone is written in the configuration
 	Journal  Journal
 	Update   []UpdateRule // who may change records of the zone
 

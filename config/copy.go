@@ -69,23 +69,20 @@ func (c *Config) eachFile(f func(path *string)) {
 		given(&tls.CA, &tls.Cert, &tls.Key)
 	}
 	for i := range c.Zones {
-		c.Zones[i].files(given)
+		given(&c.Zones[i].ExtraDNSKEYs)
+	}
+	for _, peers := range c.Peers() {
+		for i := range peers.Primaries {
+			if t := peers.Primaries[i].TLS; t != nil {
+				given(&t.CA)
+			}
+		}
 	}
 	for i := range c.TSIG {
 		given(&c.TSIG[i].SecretFile)
 	}
 	for i := range c.Loads {
 		given(&c.Loads[i].TLS.CA)
-	}
-}
-
-// files calls given with the paths of the files of a zone, but not of its master file.
-func (z *Zone) files(given func(paths ...*string)) {
-	given(&z.ExtraDNSKEYs)
-	for i := range z.Primaries {
-		if t := z.Primaries[i].TLS; t != nil {
-			given(&t.CA)
-		}
 	}
 }
 

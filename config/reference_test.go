@@ -80,6 +80,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
 		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
 		"catalogs":                {"catalogs: {a: {?: 1}}"},
+		"catalogs.template":       {"catalogs: {a: {template: {?: 1}}}", "catalogs: {a: {groups: {b: {?: 1}}}}"},
 		"zones.catalog":           {"zones: {a: {catalog: {?: 1}}}"},
 		"zones.transfer.out.tls":  {"zones: {a: {transfer: {out: [{tls: {?: 1}}]}}}"},
 		"views":                   {"views: {a: {?: 1}}"},

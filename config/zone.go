@@ -249,7 +249,7 @@ func (d *decoder) whoami(n *yaml.Node, z *Zone) {
 // Path returns the path of a zone or a catalog in the configuration, as an operator writes it.
 func (z *Zone) Path() string {
 	section, key := "zones.", strings.TrimSuffix(string(z.Name), ".")
-	if z.Produced {
+	if z.InCatalogs() {
 		section = "catalogs."
 	}
 	if z.Name == "." {

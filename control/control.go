@@ -53,7 +53,8 @@ type Control struct {
 	generations atomic.Pointer[generations.Store] // nil: none serves yet
 	rollout     atomic.Pointer[rollout.Node]      // nil: this node is in no cluster
 
-	copies copies
+	copies    copies
+	conflicts memberConflicts
 
 	conditions conditions
 	states     stateLog

@@ -69,9 +69,9 @@ func (c *Control) RecordUpdates(u *ZoneUpdates) {
 // CommitZones is Commit for a generation that differs from the one that serves only in its zones.
 func (c *Control) CommitZones(g Generation) { c.commit(g) }
 
-// RefreshZone asks the primaries of a zone now, and waits for the result. With force the zone is transferred whole.
-func (c *Control) RefreshZone(ctx context.Context, name dnsname.Name, force bool) (Zone, error) {
-	err := c.copies.keeper.Load().Refresh(ctx, name, force)
+// RefreshZone asks the primaries of a zone now, and waits for the result.
+func (c *Control) RefreshZone(ctx context.Context, name dnsname.Name, how secondary.How) (Zone, error) {
+	err := c.copies.keeper.Load().Refresh(ctx, name, how)
 	switch {
 	case errors.Is(err, secondary.ErrUnknown):
 		return Zone{}, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s has no primaries here", name), Hint: "meridian zone list lists the zones"}

@@ -24,6 +24,9 @@ type Zone struct {
 	Catalog  dnsname.Name `json:"catalog,omitempty"`  // that lists the zone for other servers
 	Produced bool         `json:"produced,omitempty"` // it is such a catalog
 
+	Consumed *CatalogStatus    `json:"consumed,omitempty"` // it is a catalog of other servers
+	Member   *MembershipStatus `json:"member,omitempty"`   // it is in such a catalog
+
 	Secondary *secondary.Status `json:"secondary,omitempty"` // of a zone that comes from primaries
 }
 
@@ -58,13 +61,13 @@ type Region struct {
 // Zones returns the served zones, in the order of the configuration.
 func (c *Control) Zones() []Zone {
 	snapshot := c.currentView().Snapshot
-	copies := c.copyStatuses(time.Now())
+	copies, catalogs := c.copyStatuses(time.Now()), c.catalogStatuses(snapshot)
 	all := []Zone{}
 	for i, sum := range snapshot.Zones.Summary() {
 		of := &snapshot.Config.Zones[i]
 		z := Zone{
 			Zone: sum.Zone, Serial: sum.Serial, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
-			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Catalog: of.Entry.Catalog, Produced: of.Produced, Secondary: copies[sum.Zone],
+			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Catalog: of.Entry.Catalog, Produced: of.Produced, Consumed: catalogs[sum.Zone], Member: membershipOf(snapshot, i), Secondary: copies[sum.Zone],
 		}
 		for _, n := range of.Nameservers {
 			z.Nameservers = append(z.Nameservers, n.Name)

@@ -36,6 +36,7 @@ type Measurement struct {
 	Latency     *LatencyStatus // nil: no latency is measured
 	Keys        []snapshot.ZoneKeys
 	Copies      []secondary.Status
+	Catalogs    []NamedCatalog
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
 	Floods      map[top.Kind]FloodCounts
@@ -68,7 +69,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		m.ConfigSkew = nodes
 	}
 	m.Keys = at.Snapshot.SignedZones(time.Now())
-	m.Copies = c.Copies()
+	m.Copies, m.Catalogs = c.Copies(), c.Catalogs()
 	if e := c.encryptedStatus(at); e != nil {
 		m.Certificates = e.Certificates
 	}

@@ -77,7 +77,8 @@ type Loaded struct {
 	Pools   int           `json:"pools"`
 	Took    time.Duration `json:"took"` // in nanoseconds
 
-	Members map[dnsname.Name]int `json:"-"` // zones in each catalog
+	Members      map[dnsname.Name]int `json:"-"` // zones in each catalog that is produced
+	FromCatalogs int                  `json:"-"` // zones in those of other servers
 
 	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
 	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it

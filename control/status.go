@@ -41,6 +41,7 @@ type Status struct {
 	DNSSEC []snapshot.ZoneKeys `json:"dnssec,omitempty"` // the signed zones
 
 	Secondaries []secondary.Status `json:"secondaries,omitempty"` // the zones that come from primaries
+	Catalogs    []NamedCatalog     `json:"catalogs,omitempty"`    // of other servers
 
 	Cluster *ClusterSummary `json:"cluster,omitempty"` // set if the node is in a cluster
 
@@ -210,7 +211,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
 	s.ErrorReports = c.server.ErrorReports()
 	for _, a := range c.server.Addrs() {

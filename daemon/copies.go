@@ -56,9 +56,9 @@ func primariesOf(s *snapshot.Snapshot, z *config.Zone) (all []secondary.Primary)
 }
 
 // checkCopy checks a transferred zone with the configuration that serves, in the background.
-func (l *instance) checkCopy(c *zones.Copy) error {
+func (l *instance) checkCopy(c *zones.Copy, allowRemoval bool) error {
 	served := l.served()
-	warnings, err := buildSafely(context.Background(), l, func() ([]config.Error, error) { return served.CheckCopy(c) })
+	warnings, err := buildSafely(context.Background(), l, func() ([]config.Error, error) { return served.CheckCopy(c, allowRemoval) })
 	for i := range warnings {
 		if i < maxCopyWarns && err == nil {
 			l.Logger.Warn("transferred zone", "zone", c.Zone, "warning", warnings[i].Error())
@@ -69,9 +69,11 @@ func (l *instance) checkCopy(c *zones.Copy) error {
 
 // copyUpdates paces the builds with new copies.
 type copyUpdates struct {
-	due  <-chan time.Time // nil: the served zones have the current copies
-	took time.Duration    // of the last build
-	last time.Time        // when it ended
+	due   <-chan time.Time // nil: the served zones have the current copies
+	grace <-chan time.Time // delivers when the removal grace of a zone ends; nil: of none
+	reuse bool             // the keeper may have other zones than the snapshot
+	took  time.Duration    // of the last build
+	last  time.Time        // when it ended
 }
 
 // schedule makes a build due, soon after the change, and not too soon after the last build.
@@ -85,7 +87,7 @@ func (u *copyUpdates) schedule() {
 func (u *copyUpdates) run(ctx context.Context, l *instance, g *generation) {
 	u.due = nil
 	begun, err := time.Now(), errors.New("the update panicked")
-	updateSafely(l.control, func() { err = l.updateZones(ctx, g) })
+	updateSafely(l.control, func() { err = l.updateZones(ctx, g, u) })
 	u.last = time.Now()
 	u.took = u.last.Sub(begun)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errReplaced) {
@@ -95,15 +97,27 @@ func (u *copyUpdates) run(ctx context.Context, l *instance, g *generation) {
 	u.due = time.After(copyRetry)
 }
 
-// updateZones compiles the zones of g with the current copies and swaps them, as a reload does. Pools and health checks
+// awaitGrace has the zones updated when the removal grace of one ends.
+func (u *copyUpdates) awaitGrace(end time.Time) {
+	u.grace = nil
+	if !end.IsZero() {
+		u.grace = time.After(max(copyDebounce, time.Until(end)))
+	}
+}
+
+// updateZones compiles the zones of g with the current copies and the zones of catalogs, and swaps them, as a reload does. Pools and health checks
 // stay.
-func (l *instance) updateZones(ctx context.Context, g *generation) error {
+func (l *instance) updateZones(ctx context.Context, g *generation, u *copyUpdates) error {
 	copies, served := l.copies.Copies(), l.snapshotOf(g)
-	if served.Zones.SameCopies(copies, time.Now()) {
+	members := l.updateMembers(served, copies)
+	u.awaitGrace(members.Next)
+	u.reuse = u.reuse || len(members.Changes) > 0 || !served.Members.Equal(members.Members)
+	if served.Zones.SameCopies(copies, time.Now()) && served.Members.Equal(members.Members) {
+		u.useCopies(l, served)
 		return nil
 	}
 	next, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) {
-		next, _, err := served.WithCopies(copies) // checkCopy has logged the warnings
+		next, _, err := served.WithCopies(copies, members.Members) // checkCopy has logged the warnings
 		return next, err
 	})
 	if err != nil {
@@ -112,8 +126,17 @@ func (l *instance) updateZones(ctx context.Context, g *generation) error {
 	if err := l.swapZones(g, next); err != nil {
 		return err
 	}
+	u.useCopies(l, next)
 	l.notifySecondaries(next)
 	return nil
+}
+
+// useCopies has the keeper keep the zones of a snapshot, if it may have others.
+func (u *copyUpdates) useCopies(l *instance, s *snapshot.Snapshot) {
+	if u.reuse {
+		l.useCopies(s)
+		u.reuse = false
+	}
 }
 
 // swapZones makes the server answer from next, which differs from the snapshot of g only in its zones.

@@ -98,7 +98,7 @@ zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	if s := to.Copies(); len(s) != 1 || s[0].State != secondary.Ready || s[0].Serial != 2 || s[0].Failures != 0 {
 		t.Errorf("status %+v", s)
 	}
-	switch z, err := to.RefreshZone(t.Context(), "example.com.", true); {
+	switch z, err := to.RefreshZone(t.Context(), "example.com.", secondary.How{Force: true}); {
 	case err != nil:
 		t.Error(err)
 	case z.Secondary == nil || z.Secondary.Serial != 2 || z.Serial != 2 || z.Names == 0 || z.Records == 0 || z.Balanced != 1 || len(z.Bound) != 1 || z.TTL == 0:
@@ -115,7 +115,7 @@ zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	if r := again.Readiness(); !r.Ready {
 		t.Errorf("after a restart without the primary: %+v", r)
 	}
-	if _, err := again.RefreshZone(t.Context(), "example.com.", false); err == nil || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := again.RefreshZone(t.Context(), "example.com.", secondary.How{}); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("refresh without the primary: %v", err)
 	}
 }
@@ -227,7 +227,7 @@ zone:
 				c.change(t, ports[0])
 				awaitCopied(t, ports[1], "new.example.com.", dns.TypeA, "NOERROR 192.0.2.9")
 			}
-			if _, err := to.RefreshZone(t.Context(), "example.com.", false); err != nil {
+			if _, err := to.RefreshZone(t.Context(), "example.com.", secondary.How{}); err != nil {
 				t.Error(err)
 			}
 		})

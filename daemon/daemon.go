@@ -104,6 +104,7 @@ type instance struct {
 	journals      *transfer.Journals // of zones
 	updates       *updateQueue       // of zones
 	copies        *secondary.Keeper  // of zones that have primaries
+	members       catalogMembers     // of catalogs
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
@@ -207,6 +208,7 @@ func (l *instance) run(ctx context.Context) error {
 	}
 	l.useServices(beside)
 	l.sealShared()
+	l.restoreMembers(g.Snapshot)
 	l.useCopies(g.Snapshot)
 	l.recordGeneration("start")
 	l.noteDigest()

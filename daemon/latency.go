@@ -31,7 +31,7 @@ func (l *instance) builder() snapshot.Builder { return snapshot.WritingKeys(l.ch
 func (l *instance) checkBuilder() snapshot.Builder {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	return snapshot.BuildInBackground(l.measured, l.copies.Copies())
+	return snapshot.BuildInBackground(l.measured, snapshot.Known{Copies: l.copies.Copies(), Members: l.members.current()})
 }
 
 // firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.

@@ -10,6 +10,7 @@ import (
 
 	"meridian/certs/certstest"
 	"meridian/counterpart"
+	"meridian/transfer/secondary"
 )
 
 // encryptedPrimary is named with example.com at port %[1]d, only for transfers over TLS at port %[3]d with a certificate that ns2.pem
@@ -36,7 +37,7 @@ func TestZoneComesOverTLS(t *testing.T) {
 		return strings.Replace(conf, "key: xfr}]", fmt.Sprintf("tls: {ca: %s/ns1.example.pem, name: ns1.example%s}}]", dir, tls), 1)
 	}
 	to := start(t, text(""))
-	if _, err := to.RefreshZone(t.Context(), "example.com.", false); err == nil { // the primary closes the connection
+	if _, err := to.RefreshZone(t.Context(), "example.com.", secondary.How{}); err == nil { // the primary closes the connection
 		t.Error("the primary wants no certificate")
 	}
 	to.reload(text(fmt.Sprintf(", cert: %[1]s/ns2.example.pem, key: %[1]s/ns2.example.key", dir)))

@@ -174,6 +174,9 @@ func countLoaded(s *snapshot.Snapshot) *control.Loaded {
 	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools), Members: membersOf(s.Config)}
 	for i, z := range s.Zones.Configured() {
 		n.Bound += z.Balanced
+		if s.Config.Zones[i].Member != nil {
+			n.FromCatalogs++
+		}
 		if len(s.Config.Zones[i].Primaries) > 0 { // what it has is not of this configuration: no reload removes it
 			n.Names += z.Balanced
 			continue
@@ -212,6 +215,7 @@ func reasons(err error) []any {
 //	n names       fewer than n/2            refused
 //	n balanced    fewer than n/2            refused
 //	n in catalog  fewer than n/2            refused
+//	n of catalogs fewer than n/2            refused
 //	-             anything else             loaded
 func refuseRemoval(served, next *control.Loaded) error {
 	what := ""
@@ -222,6 +226,8 @@ func refuseRemoval(served, next *control.Loaded) error {
 		what = fmt.Sprintf("the new configuration has %d names, fewer than half of the %d that are served", next.Names, served.Names)
 	case 2*next.Bound < served.Bound:
 		what = fmt.Sprintf("the new configuration has %d balanced names, fewer than half of the %d that are served", next.Bound, served.Bound)
+	case 2*next.FromCatalogs < served.FromCatalogs:
+		what = fmt.Sprintf("the new configuration has %d zones from catalogs of other servers, fewer than half of the %d that are served", next.FromCatalogs, served.FromCatalogs)
 	default:
 		what = removedMembers(served, next)
 	}

@@ -114,7 +114,7 @@ func (l *instance) updatePools(ctx context.Context) {
 // of the targets, which may have changed before g served.
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, instance: l}
-	var copies copyUpdates
+	copies := copyUpdates{reuse: true}
 	copies.schedule()   // some may have changed since the build
 	due := g.debounce() // nil: the pools have the current addresses
 	for {
@@ -130,6 +130,9 @@ func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 		case <-due:
 			due = addresses.attempt(ctx)
 		case <-l.copies.Changes():
+			copies.schedule()
+		case <-copies.grace:
+			copies.grace = nil
 			copies.schedule()
 		case <-copies.due:
 			copies.run(ctx, l, g)

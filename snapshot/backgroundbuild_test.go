@@ -50,7 +50,7 @@ func TestBuildInBackgroundStartsNoGoroutine(t *testing.T) {
 			s.Close()
 		}
 	}
-	if n := started(build(snapshot.BuildInBackground(nil, nil))); n != 0 {
+	if n := started(build(snapshot.BuildInBackground(nil, snapshot.Known{}))); n != 0 {
 		t.Errorf("%d goroutines started, which run on threads that wait for nobody", n)
 	}
 	if n := started(build(snapshot.Build)); n == 0 {

@@ -5,6 +5,7 @@ import (
 
 	"meridian/config"
 	"meridian/dnssec"
+	"meridian/zones"
 )
 
 // SignedSets is how many signatures a configuration needs, at most, and how many fit in the cache. Names that do not
@@ -39,7 +40,7 @@ func (s *Snapshot) SignedSets() (sets SignedSets, ok bool) {
 		c.index[s.Config.Pools[i].Name] = i
 	}
 	for i, z := range s.Zones.Summary() {
-		if s.Signing.Zones[i] == nil {
+		if s.Signing.Of(zones.ZoneID(i)) == nil {
 			continue
 		}
 		sets.Needed += z.Records + z.Names // a set has at least a record, and each name an NSEC record

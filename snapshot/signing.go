@@ -16,7 +16,7 @@ import (
 // Signing holds the zones that this server signs.
 type Signing struct {
 	Settings
-	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
+	Zones []*dnssec.Zone // by zones.ZoneID, of the zones that are written in the configuration; nil: not signed
 
 	cfg     *config.Config
 	changed []int                         // zones whose plan has changes, to be written before they are used
@@ -65,6 +65,14 @@ func openSigning(cfg *config.Config, data *zones.Data, report *zones.Report) *Si
 		return nil
 	}
 	return s
+}
+
+// Of returns how a zone is signed; nil: it is not.
+func (s *Signing) Of(zone zones.ZoneID) *dnssec.Zone {
+	if s == nil || int(zone) >= len(s.Zones) { // zones of catalogs are not signed here
+		return nil
+	}
+	return s.Zones[zone]
 }
 
 // openKeys opens the folder of the key files; nil: it cannot, and has reported that. It warns of an unreadable time last

@@ -15,6 +15,7 @@ import (
 	"meridian/pools"
 	"meridian/server/limit"
 	"meridian/transfer"
+	"meridian/transfer/catalog"
 	"meridian/transfer/tsig"
 	"meridian/zones"
 )
@@ -33,27 +34,32 @@ type Snapshot struct {
 
 	Certificates *certs.Store   // of the encrypted transports; nil: there are none
 	Trust        transfer.Trust // of the rules for transfers over TLS; nil: none has certificates
+
+	Members catalog.Members // the zones of Config that come from catalogs
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
 // certificates, master files). Warnings are config.Errors, with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, nil, geo.Open) }
+func Build(cfg *config.Config) (*Snapshot, []config.Error, error) {
+	return build(cfg, Known{}, geo.Open)
+}
 
 // BuildInBackground returns a Build for a server that answers queries at the same time. before is the latency table
 // in use, or nil. It is kept if its file is now invalid, and Geo.RefusedLatency returns the reason. The build runs on
-// the caller's goroutine only, whose thread should have a low priority. copies are those in memory of zones that have
-// primaries; others are read from the state directory.
-func BuildInBackground(before *geo.Latency, copies zones.Copies) Builder {
+// the caller's goroutine only, whose thread should have a low priority.
+func BuildInBackground(before *geo.Latency, known Known) Builder {
 	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
-		return build(cfg, copies, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
+		return build(cfg, known, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
 	}
 }
 
 // Builder is Build or a result of BuildInBackground.
 type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 
-func build(cfg *config.Config, copies zones.Copies, open opener) (*Snapshot, []config.Error, error) {
-	data, report := zones.CompileWith(cfg, copies)
+func build(cfg *config.Config, known Known, open opener) (*Snapshot, []config.Error, error) {
+	cfg, members, unreadable := withMembers(cfg, known)
+	data, report := zones.CompileWith(cfg, known.Copies)
+	report.AddWarnings(unreadable...)
 	checkPrimaries(cfg, report)
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
@@ -66,7 +72,7 @@ func build(cfg *config.Config, copies zones.Copies, open opener) (*Snapshot, []c
 		}
 		return nil, warnings, err
 	}
-	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring, Certificates: certificates, Trust: trust}
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring, Certificates: certificates, Trust: trust, Members: members}
 	s.Chain()
 	return s, append(warnings, s.warningsOfSets()...), nil
 }
@@ -86,8 +92,8 @@ func (s *Snapshot) Chain() {
 		if p := s.Zones.Presigned(zones.ZoneID(i)); p != nil {
 			wanted[i] = p.Hashes == nil
 		}
-		if s.Signing != nil && s.Signing.Zones[i] != nil {
-			wanted[i] = s.Signing.Zones[i].Denial() == dnssec.Chain
+		if signed := s.Signing.Of(zones.ZoneID(i)); signed != nil {
+			wanted[i] = signed.Denial() == dnssec.Chain
 		}
 		wanted[i] = wanted[i] && s.Zones.Missing(zones.ZoneID(i)) == 0
 	}

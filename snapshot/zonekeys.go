@@ -26,7 +26,7 @@ func (s *Snapshot) SignedZones(now time.Time) []ZoneKeys {
 			all = append(all, presignedZone(string(s.Config.Zones[i].Name), p, now))
 			continue
 		}
-		if s.Signing == nil {
+		if s.Signing.Of(zones.ZoneID(i)) == nil {
 			continue
 		}
 		if z, ok := s.Signing.zoneKeys(i, now); ok {

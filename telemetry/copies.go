@@ -37,5 +37,15 @@ func (s *series) sendCopies(c *collection, detail config.Detail) {
 	}
 }
 
-// copySeries returns how many series sendCopies sends with every detail but region.
-func (s *series) copySeries() int { return 5 * len(s.measured.Copies) }
+// sendCatalogs sends the metrics of catalogs of other servers.
+func (s *series) sendCatalogs(c *collection) {
+	for _, of := range s.measured.Catalogs {
+		catalog := string(of.Catalog)
+		c.value("catalog_members", float64(of.Members-of.Leaving), catalog, "listed")
+		c.value("catalog_members", float64(of.Leaving), catalog, "left")
+		c.value("catalog_conflicts", float64(len(of.Conflicts)), catalog)
+	}
+}
+
+// copySeries returns how many series sendCopies and sendCatalogs send with every detail but region.
+func (s *series) copySeries() int { return 5*len(s.measured.Copies) + 3*len(s.measured.Catalogs) }

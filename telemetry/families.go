@@ -49,6 +49,8 @@ var families = describe(map[string]family{
 	"updates_total":               {kind: counter, labels: []string{"result"}, help: "Dynamic updates of zones: made, or refused."},
 	"transfers_total":             {kind: counter, labels: []string{"direction", "result"}, help: "Zone transfers that were asked for: sent, failed before their end, or refused."},
 	"notifies_total":              {kind: counter, labels: []string{"result"}, help: "Notifications of changed zones received: accepted from a primary, or refused."},
+	"catalog_members":             {kind: gauge, labels: []string{"catalog", "state"}, help: "Zones that a catalog of another server has here: listed, or left: served until the removal grace ends."},
+	"catalog_conflicts":           {kind: gauge, labels: []string{"catalog"}, help: "Zones that a catalog of another server lists and that are not served for it."},
 	"secondary_ready":             {kind: gauge, labels: []string{"zone"}, help: "1 if a zone that comes from primaries is served, 0 if it waits for its first transfer or has expired; an empty zone: the one that expires first, without detail."},
 	"secondary_serial":            {kind: gauge, labels: []string{"zone"}, help: "Serial of the copy of a zone that comes from primaries."},
 	"secondary_confirmed_seconds": {kind: gauge, labels: []string{"zone"}, help: "Seconds since a primary last had the serial of the copy."},

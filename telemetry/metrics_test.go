@@ -205,7 +205,7 @@ func TestNotificationsAreCountedWithoutThePathOfTheSink(t *testing.T) {
 }
 
 // sometimes holds the metrics that depend on settings which watchedConfig does not have.
-var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds", "server_certificate_expiry_timestamp_seconds", "latency_table_rows", "latency_table_timestamp_seconds", "dnssec_key", "dnssec_ds_seen", "dnssec_rrsig_expiry_seconds", "filtered_total", "error_reports_total", "cluster_generation_skew", "xdp_attached", "xdp_lost_total", "secondary_ready", "secondary_serial", "secondary_confirmed_seconds", "secondary_expiry_seconds", "secondary_failures"}
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds", "server_certificate_expiry_timestamp_seconds", "latency_table_rows", "latency_table_timestamp_seconds", "dnssec_key", "dnssec_ds_seen", "dnssec_rrsig_expiry_seconds", "filtered_total", "error_reports_total", "cluster_generation_skew", "xdp_attached", "xdp_lost_total", "catalog_members", "catalog_conflicts", "secondary_ready", "secondary_serial", "secondary_confirmed_seconds", "secondary_expiry_seconds", "secondary_failures"}
 
 func TestEveryMetricIsListed(t *testing.T) {
 	w := watch(t, watchedConfig)

@@ -113,6 +113,9 @@ func (s *series) send(c *collection, detail config.Detail) {
 	s.sendExpiry(c, detail)
 	s.sendKeys(c, detail)
 	s.sendCopies(c, detail)
+	if detail != config.RegionDetail {
+		s.sendCatalogs(c)
+	}
 	for names, n := range s.sums(detail) {
 		c.value("member_answers_total", float64(n), names.Pool, names.Member, names.Region)
 	}

@@ -88,13 +88,13 @@ func hasPrimaries(cfg *config.Config) bool {
 	return false
 }
 
-// WithCopies compiles the zones again, with these copies of zones that have primaries. It reads no master file: they are
-// as they were when s was compiled.
-func (s *Data) WithCopies(have Copies) (*Data, *Report) {
+// WithCopies compiles the zones again, with these copies of zones that have primaries, and with those zones of catalogs that cfg, which is
+// otherwise the configuration of s, has now. It reads no master file: they are as they were when s was compiled.
+func (s *Data) WithCopies(cfg *config.Config, have Copies) (*Data, *Report) {
 	if s.kept == nil { // no zone has primaries
 		return s, &Report{cfg: s.config}
 	}
-	return compileCopies(s.config, have, s.kept)
+	return compileCopies(cfg, have, s.kept)
 }
 
 // compileCopies compiles the zones with copies, those in memory and those that are read.

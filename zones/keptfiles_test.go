@@ -33,7 +33,7 @@ func TestCopiesAreCompiledWithTheFilesAsTheyWere(t *testing.T) {
 	}
 	c := copyOf(t, now.AddDate(100, 0, 0), "www A 192.0.2.9\n")
 	for data := before; ; { // the second time with the result of the first one
-		after, report := data.WithCopies(Copies{c.Zone: c})
+		after, report := data.WithCopies(w.cfg, Copies{c.Zone: c})
 		if after == nil {
 			t.Fatal(report.Join())
 		}

@@ -95,6 +95,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
 	printCopies(w, s.Secondaries)
+	printConflicts(w, s.Catalogs)
 	printErrorReports(w, s)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))

@@ -73,23 +73,31 @@ Exit: 0; 1 if there is no such zone or no server.`,
 }
 
 func zoneRefreshCommand() *cobra.Command {
-	return newZoneCommand(&cobra.Command{
+	allow := false
+	c := newZoneCommand(&cobra.Command{
 		Use:   "refresh ZONE",
 		Short: "Ask the primaries of a zone now",
 		Long: `Refresh asks the primaries of a zone for its serial now, takes the zone if theirs is newer, and waits up to
-45 seconds for the result.
+45 seconds for the result. A catalog that most of its zones have left is taken with --allow-removal only.
 
 Exit: 0; 1 if no primary has the zone in a usable form, if the zone has no primaries, or if there is no
 server.`,
 		Example: `  meridian zone refresh example.com`,
 		Args:    oneZone,
 	}, func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error {
-		return o.refresh(c, args[0], false, out)
+		return o.refresh(c, admin.ZoneRefreshRequest{Zone: args[0], AllowRemoval: allow}, out)
 	})
+	addAllowRemoval(c, &allow)
+	return c
+}
+
+func addAllowRemoval(c *cobra.Command, allow *bool) {
+	c.Flags().BoolVar(allow, "allow-removal", false, "take a catalog that most of its zones have left")
 }
 
 func zoneRetransferCommand() *cobra.Command {
-	return newZoneCommand(&cobra.Command{
+	allow := false
+	c := newZoneCommand(&cobra.Command{
 		Use:   "retransfer ZONE",
 		Short: "Take a zone from its primaries again, whatever its serial is",
 		Long: `Retransfer takes the whole zone from the first of its primaries that sends it, also if its serial is the same
@@ -100,8 +108,10 @@ server.`,
 		Example: `  meridian zone retransfer example.com`,
 		Args:    oneZone,
 	}, func(o *zoneOptions, c *cobra.Command, args []string, out io.Writer) error {
-		return o.refresh(c, args[0], true, out)
+		return o.refresh(c, admin.ZoneRefreshRequest{Zone: args[0], Retransfer: true, AllowRemoval: allow}, out)
 	})
+	addAllowRemoval(c, &allow)
+	return c
 }
 
 // oneZone accepts exactly one argument, a name.
@@ -148,6 +158,8 @@ func originOf(z *control.Zone) string {
 	switch s := z.Secondary; {
 	case z.Produced:
 		return "catalogs"
+	case z.Member != nil && s != nil && s.State == secondary.Ready:
+		return fmt.Sprintf("%s, catalog %s", s.Primary, z.Member.Catalog)
 	case s == nil && z.File != "":
 		return z.File
 	case s == nil:
@@ -183,12 +195,36 @@ func (o *zoneOptions) print(z *control.Zone, out io.Writer) error {
 	if z.Catalog != "" {
 		w.line("  in catalog %s", z.Catalog)
 	}
+	for _, line := range describeMembers(z) {
+		w.line("  %s", line)
+	}
 	if z.Secondary != nil {
 		for _, line := range describeCopy(z.Secondary) {
 			w.line("  %s", line)
 		}
 	}
 	return w.err
+}
+
+// describeMembers describes a zone of a catalog of other servers, or such a catalog, in lines.
+func describeMembers(z *control.Zone) (lines []string) {
+	if m := z.Member; m != nil {
+		line := "from catalog " + string(m.Catalog)
+		if m.Group != "" {
+			line += ", group " + m.Group
+		}
+		lines = append(lines, line)
+		if !m.Left.IsZero() {
+			lines = append(lines, fmt.Sprintf("left the catalog %s; served until %s", timeText(m.Left), timeText(m.Removed)))
+		}
+	}
+	if of := z.Consumed; of != nil {
+		lines = append(lines, fmt.Sprintf("catalog of other servers: %d zones, of which %d have left and are still served", of.Members, of.Leaving))
+		for _, f := range of.Conflicts {
+			lines = append(lines, fmt.Sprintf("zone %s is not served for it: %s", f.Zone, f.Reason))
+		}
+	}
+	return lines
 }
 
 // describeCopy describes a zone that comes from primaries, in lines.
@@ -214,9 +250,8 @@ func describeCopy(s *secondary.Status) (lines []string) {
 }
 
 // refresh asks the primaries of a zone and prints the result.
-func (o *zoneOptions) refresh(c *cobra.Command, name string, whole bool, out io.Writer) error {
+func (o *zoneOptions) refresh(c *cobra.Command, request admin.ZoneRefreshRequest, out io.Writer) error {
 	var z control.Zone
-	request := admin.ZoneRefreshRequest{Zone: name, Retransfer: whole}
 	if err := o.call(c.Context(), http.MethodPost, "/v1/zones/refresh", nil, request, &z); err != nil {
 		return err
 	}
@@ -225,6 +260,15 @@ func (o *zoneOptions) refresh(c *cobra.Command, name string, whole bool, out io.
 	}
 	fmt.Fprintf(out, "zone %s: serial %d from %s, confirmed %s\n", z.Zone, z.Secondary.Serial, z.Secondary.Primary, timeText(z.Secondary.Confirmed))
 	return nil
+}
+
+// printConflicts prints the zones that catalogs list and that are not served for them.
+func printConflicts(w io.Writer, all []control.NamedCatalog) {
+	for i := range all {
+		for _, f := range all[i].Conflicts {
+			fmt.Fprintf(w, "WARNING: zone %s is not served for catalog %s: %s\n", f.Zone, f.Catalog, f.Reason)
+		}
+	}
 }
 
 // printCopies prints the zones that come from primaries and have a problem.

@@ -85,7 +85,8 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.updates = slices.ContainsFunc(snapshot.Config.Zones, func(z config.Zone) bool { return len(z.Update) > 0 })
 	s.usesTime = snapshot.Pools.UsesTime()
 	if snapshot.Signing != nil {
-		s.signed = snapshot.Signing.Zones
+		s.signed = make([]*dnssec.Zone, len(snapshot.Config.Zones))
+		copy(s.signed, snapshot.Signing.Zones) // those of catalogs have none
 	}
 	s.chains, s.denials = snapshot.Chains, denialsOf(snapshot)
 	s.widens = widening(snapshot.Config)

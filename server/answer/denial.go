@@ -31,8 +31,8 @@ func denialsOf(s *snapshot.Snapshot) []denial {
 				all[i] = hashDenial
 			}
 		}
-		if s.Signing != nil && s.Signing.Zones[i] != nil {
-			if all[i] = compactDenial; s.Signing.Zones[i].Denial() == dnssec.Chain {
+		if signed := s.Signing.Of(zones.ZoneID(i)); signed != nil {
+			if all[i] = compactDenial; signed.Denial() == dnssec.Chain {
 				all[i] = chainDenial
 			}
 		}

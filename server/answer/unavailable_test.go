@@ -51,7 +51,7 @@ func copiedWorld(t *testing.T, confirmed time.Time) *snapshot.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, _, err := s.WithCopies(zones.Copies{c.Zone: c})
+	next, _, err := s.WithCopies(zones.Copies{c.Zone: c}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

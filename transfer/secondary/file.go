@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"meridian/dnsname"
 	"meridian/zones"
 )
 
@@ -14,14 +15,23 @@ func write(state string, c *zones.Copy) error {
 	if state == "" {
 		return nil
 	}
-	path := zones.CopyFile(state, c.Zone)
+	return replace(zones.CopyFile(state, c.Zone), c.Encode(), func(next string) error { return os.Chtimes(next, c.Confirmed, c.Confirmed) })
+}
+
+// Replace writes a file: it is on disk before it has its name.
+func Replace(path string, content []byte) error {
+	return replace(path, content, func(string) error { return nil })
+}
+
+// replace is Replace that calls prepare with the name that the file has before.
+func replace(path string, content []byte, prepare func(next string) error) error {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	next, err := writeSynced(path, c.Encode())
+	next, err := writeSynced(path, content)
 	if err == nil {
-		err = os.Chtimes(next, c.Confirmed, c.Confirmed)
+		err = prepare(next)
 	}
 	if err == nil {
 		err = os.Rename(next, path)
@@ -30,6 +40,14 @@ func write(state string, c *zones.Copy) error {
 		return errors.Join(err, ignoreMissing(os.Remove(next))) // free the space of a full disk
 	}
 	return syncFolder(folder)
+}
+
+// remove removes the file of a copy. Without a state directory, or without a file, it does nothing.
+func remove(state string, zone dnsname.Name) error {
+	if state == "" {
+		return nil
+	}
+	return ignoreMissing(os.Remove(zones.CopyFile(state, zone)))
 }
 
 // writeSynced writes a file beside path and returns its name. During an upgrade two processes may write copies of one zone.

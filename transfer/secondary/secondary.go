@@ -43,8 +43,8 @@ type Zone struct {
 // Options are the options of a Keeper.
 type Options struct {
 	Logger *slog.Logger
-	// Check reports what is wrong with a copy as a zone of the configuration; nil: nothing is checked.
-	Check func(*zones.Copy) error
+	// Check reports what is wrong with a copy as a zone of the configuration; nil: nothing is checked. allowRemoval is that of Refresh.
+	Check func(c *zones.Copy, allowRemoval bool) error
 	// Report is called with what happens to zones. It must not block.
 	Report func(Event)
 	// Dial opens a TCP connection; nil: net.Dialer.
@@ -134,14 +134,34 @@ func (k *Keeper) Use(wanted []Zone, state string) {
 }
 
 func (k *Keeper) newZoneLocked(w Zone) *zone {
-	z := &zone{keeper: k, settings: w, copy: w.Copy, wake: make(chan struct{}, 1), requests: make(chan request)}
+	z := &zone{keeper: k, settings: w, copy: w.Copy, wake: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{})}
 	z.expired = z.copy != nil && z.copy.Expired(time.Now())
 	var ctx context.Context
 	ctx, z.cancel = context.WithCancel(k.ctx)
-	if k.ctx.Err() == nil {
-		k.running.Go(func() { z.run(ctx) })
+	if k.ctx.Err() != nil {
+		close(z.ended)
+		return z
 	}
+	k.running.Go(func() {
+		defer close(z.ended)
+		z.run(ctx)
+	})
 	return z
+}
+
+// Forget removes a zone with its copy, also from the disk. It is transferred whole if Use adds it again.
+func (k *Keeper) Forget(name dnsname.Name) {
+	k.mu.Lock()
+	z, state := k.zones[name], k.state
+	delete(k.zones, name)
+	k.mu.Unlock()
+	if z != nil {
+		z.cancel()
+		<-z.ended // it may write its copy until then
+	}
+	if err := remove(state, name); err != nil {
+		k.Logger.Error("cannot remove the copy of a zone that is served no more", "zone", name, "error", err)
+	}
 }
 
 // Changes delivers when the copies have changed, or one expired.
@@ -208,14 +228,19 @@ func (k *Keeper) Notify(name dnsname.Name) {
 // ErrUnknown is the error of a zone that has no primaries.
 var ErrUnknown = errors.New("it is no zone with primaries")
 
-// Refresh asks the primaries of a zone now, and waits for the result. With force the zone is transferred whole, whatever
-// its serial is.
-func (k *Keeper) Refresh(ctx context.Context, name dnsname.Name, force bool) error {
+// How says how a zone is refreshed by a command.
+type How struct {
+	Force        bool // the zone is transferred whole, whatever its serial is
+	AllowRemoval bool // most zones may leave it, if it is a catalog
+}
+
+// Refresh asks the primaries of a zone now, and waits for the result.
+func (k *Keeper) Refresh(ctx context.Context, name dnsname.Name, how How) error {
 	z := k.find(name)
 	if z == nil {
 		return ErrUnknown
 	}
-	r := request{force, make(chan error, 1)}
+	r := request{how, make(chan error, 1)}
 	select {
 	case z.requests <- r:
 	case <-ctx.Done():

@@ -26,6 +26,7 @@ type zone struct {
 	cancel   context.CancelFunc
 	wake     chan struct{} // something has changed: see due
 	requests chan request
+	ended    chan struct{} // closed when run has ended
 
 	mu       sync.Mutex // guards the fields below
 	settings Zone
@@ -40,8 +41,8 @@ type zone struct {
 
 // request is a command to check a zone now.
 type request struct {
-	force bool
-	done  chan error
+	How
+	done chan error
 }
 
 func (z *zone) current() *zones.Copy {
@@ -92,14 +93,14 @@ func (z *zone) run(ctx context.Context) {
 			timer.Stop()
 			return
 		case r := <-z.requests:
-			r.done <- z.check(ctx, r.force)
+			r.done <- z.check(ctx, r.How)
 		case <-z.wake:
 		case <-timer.C:
 		}
 		timer.Stop()
 		z.expire()
 		if now := time.Now(); !now.Before(z.dueTime()) && ctx.Err() == nil {
-			_ = z.check(ctx, false) // the status has the error
+			_ = z.check(ctx, How{}) // the status has the error
 		}
 	}
 }
@@ -149,7 +150,7 @@ func (z *zone) settingsNow() Zone {
 }
 
 // check asks the primaries in turn until one confirms the copy, or sends a newer one.
-func (z *zone) check(ctx context.Context, force bool) error {
+func (z *zone) check(ctx context.Context, how How) error {
 	z.mu.Lock()
 	settings := z.settings
 	z.tried, z.due, z.checking = time.Now(), time.Now().Add(mostWait), true
@@ -158,7 +159,7 @@ func (z *zone) check(ctx context.Context, force bool) error {
 	var err error
 	for i := range settings.Primaries {
 		p := &settings.Primaries[i]
-		failed := z.ask(ctx, p, &settings, force)
+		failed := z.ask(ctx, p, &settings, how)
 		if failed == nil {
 			z.succeed()
 			return nil
@@ -179,7 +180,7 @@ func (z *zone) endCheck() {
 }
 
 // ask asks one primary.
-func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, force bool) error {
+func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, how How) error {
 	select {
 	case z.keeper.slots <- struct{}{}:
 		defer func() { <-z.keeper.slots }()
@@ -187,7 +188,7 @@ func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, force bool) 
 		return ctx.Err()
 	}
 	base := z.current() // nil: the whole zone is asked for
-	if force {
+	if how.Force {
 		base = nil
 	}
 	if base != nil {
@@ -205,7 +206,7 @@ func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, force bool) 
 	case base != nil && !newer(taken.SOA.Serial, base.SOA.Serial):
 		return fmt.Errorf("it announced a newer serial, and sent %d; ours is %d", taken.SOA.Serial, base.SOA.Serial)
 	}
-	return z.accept(taken)
+	return z.accept(taken, how.AllowRemoval)
 }
 
 // isCurrent asks a primary for its serial, and confirms the copy if it is that.
@@ -242,9 +243,9 @@ func (z *zone) confirm() {
 }
 
 // accept makes a transferred zone the copy, unless it is invalid.
-func (z *zone) accept(taken *zones.Copy) error {
+func (z *zone) accept(taken *zones.Copy, allowRemoval bool) error {
 	if check := z.keeper.Check; check != nil {
-		if err := check(taken); err != nil {
+		if err := check(taken, allowRemoval); err != nil {
 			return fmt.Errorf("serial %d is refused: %w", taken.SOA.Serial, err)
 		}
 	}

@@ -148,7 +148,7 @@ func (w *world) start() {
 			defer w.mu.Unlock()
 			w.events = append(w.events, string(e.Severity)+" "+e.Message)
 		},
-		Check: func(c *zones.Copy) error {
+		Check: func(c *zones.Copy, _ bool) error {
 			if slices.ContainsFunc(texts(c), func(s string) bool { return strings.HasPrefix(s, "invalid.") }) {
 				return errors.New("an invalid zone")
 			}
@@ -415,16 +415,16 @@ func TestRetransferTakesAnOlderSerial(t *testing.T) {
 		w.use(nil)
 		time.Sleep(10 * time.Second)
 		w.primaries[0].serve(3, nsRecord, aRecord)
-		if err := w.Refresh(t.Context(), apex, false); err == nil || !strings.Contains(err.Error(), "its serial 3 is older than ours, 5") {
+		if err := w.Refresh(t.Context(), apex, How{}); err == nil || !strings.Contains(err.Error(), "its serial 3 is older than ours, 5") {
 			t.Errorf("refresh: %v", err)
 		}
-		if err := w.Refresh(t.Context(), apex, true); err != nil {
+		if err := w.Refresh(t.Context(), apex, How{Force: true}); err != nil {
 			t.Error(err)
 		}
 		if s := w.now(); s.Serial != 3 {
 			t.Errorf("%+v", s)
 		}
-		if err := w.Refresh(t.Context(), "example.net.", true); !errors.Is(err, ErrUnknown) {
+		if err := w.Refresh(t.Context(), "example.net.", How{Force: true}); !errors.Is(err, ErrUnknown) {
 			t.Errorf("another zone: %v", err)
 		}
 	})
