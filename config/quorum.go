@@ -7,7 +7,7 @@ type QuorumPreset string
 
 // The values of QuorumPreset.
 const (
-	MajorityPreset QuorumPreset = "majority" // most of the regions, each by most of its vantages
+	MajorityPreset QuorumPreset = "majority" // more than half of the regions that observe the target, each by most of its vantages
 	Route53Preset  QuorumPreset = "route53"  // up while more than 18 % of the vantages find it up
 	AnyUpPreset    QuorumPreset = "any_up"   // up while a vantage finds it up
 	AllUpPreset    QuorumPreset = "all_up"   // up while all vantages find it up

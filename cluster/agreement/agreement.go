@@ -7,8 +7,8 @@
 // has an opinion now. A region observes a target if a vantage of it does; it votes if more than half of its vantages that
 // observe the target are present.
 //
-// The vantages decide if the present vantages of the voting regions are a quorum; else the state before holds. So a
-// minority never changes a state.
+// The vantages decide if the present vantages of the voting regions are a quorum; else the state before holds. A majority is
+// more than half of all regions that observe the target, whether they vote or not. So a minority never changes a state.
 package agreement
 
 import (
@@ -57,7 +57,7 @@ func Decide(q config.Quorum, local string, regions []Region) Decision {
 	if q.Scope == config.RegionalScope {
 		for _, r := range regions {
 			if r.Name == local && r.Votes() && r.Present() >= min(q.MinVantages, r.Vantages) {
-				return decideAmong(q.Preset, []Region{r})
+				return decideAmong(q.Preset, []Region{r}, 1)
 			}
 		}
 	}
@@ -75,18 +75,19 @@ func Decide(q config.Quorum, local string, regions []Region) Decision {
 	case present < min(q.MinVantages, vantages):
 		return Decision{Reason: fmt.Sprintf("%d of %d vantages vote, want %d", present, vantages, q.MinVantages)}
 	}
-	return decideAmong(q.Preset, voting)
+	return decideAmong(q.Preset, voting, len(regions))
 }
 
-// decideAmong returns the decision of the voting regions.
+// decideAmong returns the decision of the voting ones of a number of regions.
 //
-//	preset    up if                             down if                  neither
-//	--------  --------------------------------  -----------------------  -------------------
-//	majority  more regions find it up           more find it down        as many of each
+//	preset    up if                             down if                          neither
+//	--------  --------------------------------  -------------------------------  -------
+//	majority  more than half of all regions     more than half of all regions    else
+//	          find it up                        find it down
 //	route53   more than 18 % of vantages do     else
 //	any_up    a vantage finds it up             else
 //	all_up    no vantage finds it down          else
-func decideAmong(preset config.QuorumPreset, voting []Region) Decision {
+func decideAmong(preset config.QuorumPreset, voting []Region, regions int) Decision {
 	up, down := 0, 0
 	for _, r := range voting {
 		up, down = up+r.Up, down+r.Down
@@ -99,7 +100,7 @@ func decideAmong(preset config.QuorumPreset, voting []Region) Decision {
 	case config.AllUpPreset:
 		return vantagesDecide(down == 0, up, down)
 	}
-	return regionsDecide(voting)
+	return regionsDecide(voting, regions)
 }
 
 func vantagesDecide(isUp bool, up, down int) Decision {
@@ -109,8 +110,8 @@ func vantagesDecide(isUp bool, up, down int) Decision {
 	return Decision{health.Down, fmt.Sprintf("%d of %d vantages find it down", down, up+down)}
 }
 
-// regionsDecide returns the decision of the majority of the voting regions.
-func regionsDecide(voting []Region) Decision {
+// regionsDecide returns the decision of a majority of all regions, of which these vote.
+func regionsDecide(voting []Region, regions int) Decision {
 	var up, down []string
 	for _, r := range voting {
 		switch r.Vote() {
@@ -121,17 +122,18 @@ func regionsDecide(voting []Region) Decision {
 		}
 	}
 	switch {
-	case 2*len(up) > len(voting):
-		return Decision{health.Up, regionsReason(up, len(voting), "up")}
-	case 2*len(down) > len(voting):
-		return Decision{health.Down, regionsReason(down, len(voting), "down")}
+	case 2*len(up) > regions:
+		return Decision{health.Up, regionsReason(up, regions, "up")}
+	case 2*len(down) > regions:
+		return Decision{health.Down, regionsReason(down, regions, "down")}
 	}
-	return Decision{Reason: fmt.Sprintf("no majority: %d regions find it up, %d down, %d are divided", len(up), len(down), len(voting)-len(up)-len(down))}
+	return Decision{Reason: fmt.Sprintf("no majority of %d regions: %d find it up, %d down, %d are divided, %d do not vote",
+		regions, len(up), len(down), len(voting)-len(up)-len(down), regions-len(voting))}
 }
 
-func regionsReason(agreeing []string, voting int, state string) string {
+func regionsReason(agreeing []string, regions int, state string) string {
 	slices.Sort(agreeing)
-	return fmt.Sprintf("%d of %d regions find it %s: %s", len(agreeing), voting, state, strings.Join(agreeing, ", "))
+	return fmt.Sprintf("%d of %d regions find it %s: %s", len(agreeing), regions, state, strings.Join(agreeing, ", "))
 }
 
 // Vote returns the vote of a region: that of most of its present vantages. It is Unknown if the region does not vote, or

@@ -58,7 +58,7 @@ func reference(q config.Quorum, local string, all []vantage) health.Verdict {
 		return float64(len(present[region])) > float64(len(observers[region]))/2
 	}
 	if q.Scope == config.RegionalScope && votes(local) && (len(present[local]) >= q.MinVantages || len(present[local]) == len(observers[local])) {
-		return referencePreset(q.Preset, map[string][]vantage{local: present[local]})
+		return referencePreset(q.Preset, map[string][]vantage{local: present[local]}, 1)
 	}
 	voting, voters := map[string][]vantage{}, 0
 	for region := range observers {
@@ -70,12 +70,12 @@ func reference(q config.Quorum, local string, all []vantage) health.Verdict {
 	enoughRegions := len(voting) >= q.MinRegions || len(voting) == len(observers)
 	enoughVantages := voters >= q.MinVantages || voters == total
 	if float64(len(voting)) > float64(len(observers))/2 && enoughRegions && enoughVantages {
-		return referencePreset(q.Preset, voting)
+		return referencePreset(q.Preset, voting, len(observers))
 	}
 	return health.Unknown
 }
 
-func referencePreset(preset config.QuorumPreset, voting map[string][]vantage) health.Verdict {
+func referencePreset(preset config.QuorumPreset, voting map[string][]vantage, regions int) health.Verdict {
 	ups, downs, regionsUp, regionsDown := 0, 0, 0, 0
 	for _, all := range voting {
 		balance := 0
@@ -94,7 +94,7 @@ func referencePreset(preset config.QuorumPreset, voting map[string][]vantage) he
 			regionsDown++
 		}
 	}
-	half := float64(len(voting)) / 2
+	half := float64(regions) / 2
 	up := false
 	switch preset {
 	case config.Route53Preset:
@@ -195,6 +195,44 @@ func TestPartitionsNeverDecideBoth(t *testing.T) {
 	}
 }
 
+// With the preset majority, fewer than half of the regions never decide, however many vantages are lost: worlds of up to six
+// regions, against the definition.
+func TestMinorityOfRegionsNeverDecides(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	decided, held := 0, 0
+	for range 20_000 {
+		q := config.Quorum{Preset: config.MajorityPreset, Scope: config.GlobalScope, MinVantages: 1 + rnd.IntN(2), MinRegions: 1 + rnd.IntN(2)}
+		var all []vantage
+		for region := range 1 + rnd.IntN(6) {
+			for range 1 + rnd.IntN(3) {
+				all = append(all, vantage{fmt.Sprint(region), []rune("+-. ")[rnd.IntN(4)]})
+			}
+		}
+		regions := count(all)
+		got := Decide(q, "0", regions).Verdict
+		if want := reference(q, "0", all); got != want {
+			t.Fatalf("%+v: %v of %v, want %v", q, got, regions, want)
+		}
+		agree := 0
+		for _, r := range regions {
+			if got != health.Unknown && r.Vote() == got {
+				agree++
+			}
+		}
+		switch {
+		case got == health.Unknown:
+			held++
+		case 2*agree <= len(regions):
+			t.Fatalf("%+v: %v of %v, by %d of %d regions", q, got, regions, agree, len(regions))
+		default:
+			decided++
+		}
+	}
+	if decided < 1000 || held < 1000 {
+		t.Errorf("%d decided, %d held", decided, held)
+	}
+}
+
 // The order of vantages and regions has no effect.
 func TestDecisionDoesNotDependOnOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
@@ -221,7 +259,9 @@ func TestReasonNamesTheRegions(t *testing.T) {
 		{[]Region{{"b", 1, 0, 1}, {"a", 1, 0, 1}, {"c", 1, 1, 0}}, "down: 2 of 3 regions find it down: a, b"},
 		{[]Region{{"a", 3, 2, 1}, {"b", 3, 3, 0}}, "up: 2 of 2 regions find it up: a, b"},
 		{[]Region{{"a", 3, 0, 1}, {"b", 3, 0, 3}}, "unknown: 1 of 2 regions vote"},
-		{[]Region{{"a", 1, 1, 0}, {"b", 1, 0, 1}}, "unknown: no majority: 1 regions find it up, 1 down, 0 are divided"},
+		{[]Region{{"a", 1, 1, 0}, {"b", 1, 0, 1}}, "unknown: no majority of 2 regions: 1 find it up, 1 down, 0 are divided, 0 do not vote"},
+		{[]Region{{"a", 1, 0, 1}, {"b", 1, 0, 1}, {"c", 1, 0, 0}}, "down: 2 of 3 regions find it down: a, b"},
+		{[]Region{{"a", 1, 0, 1}, {"b", 1, 0, 1}, {"c", 1, 1, 0}, {"d", 1, 0, 0}}, "unknown: no majority of 4 regions: 1 find it up, 2 down, 0 are divided, 1 do not vote"},
 		{nil, "unknown: 0 of 0 regions vote"},
 	} {
 		d := Decide(q, "a", c.regions)
