@@ -41,6 +41,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"meridian/admin/dashboard"
@@ -81,7 +82,7 @@ func New(c *control.Control, o Options) http.Handler {
 	}
 	guarded := http.NewServeMux()
 	for _, route := range a.routes() {
-		guarded.HandleFunc(route.pattern, route.handle)
+		guarded.HandleFunc(route.pattern, a.unlessAgent(route))
 	}
 	guarded.HandleFunc("GET /v1/openapi.json", a.openAPI)
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, r, guarded) })
@@ -131,6 +132,26 @@ func (a *api) whenServing(next http.Handler) http.Handler {
 	})
 }
 
+// agentRoutes are the requests that an agent answers. All others are about answers to queries, which it does not give.
+var agentRoutes = []string{
+	"GET /v1/status", "POST /v1/reload", "POST /v1/probe", "GET /v1/version", "GET /v1/session",
+	"GET /v1/events", "GET /v1/events/stream", "GET /v1/audit", "GET /v1/cluster", "GET /v1/stats", "GET /v1/regions",
+}
+
+// unlessAgent refuses a request that an agent cannot answer.
+func (a *api) unlessAgent(r route) http.HandlerFunc {
+	if slices.Contains(agentRoutes, r.pattern) {
+		return r.handle
+	}
+	return func(w http.ResponseWriter, request *http.Request) {
+		if a.control.Agent() {
+			problem(w, http.StatusConflict, "this is an agent: it probes for the nodes of a cluster, and answers no queries", "ask a node")
+			return
+		}
+		r.handle(w, request)
+	}
+}
+
 // ready is the response to GET /readyz. The request needs no token, so the response says that the
 // configuration is invalid but does not list its errors.
 type ready struct {
@@ -152,6 +173,9 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 			r.Warning = "the present configuration removes most of what was served: the last good configuration serves; see meridian status"
 		}
 		r.LastGood = &lastGood{serving.Kept}
+	}
+	if r.Warning == "" && a.control.NameTaken() {
+		r.Warning = "another process publishes under the name of this node in its cluster: the opinions of this one do not count; see meridian status"
 	}
 	code := http.StatusOK
 	if !r.Ready {

@@ -8,6 +8,9 @@
 // receives those of the other vantages, and decides about each of its own probes by package agreement. Every node does
 // that for itself; the digests in the heartbeats show whether all came to the same result.
 //
+// A name is of one process. One that starts publishes nothing while another process has a live heartbeat under its name; see
+// nameFreeAtLocked. A node publishes under it when that ends, an agent ends.
+//
 // A vantage is fresh while its heartbeat arrived within the last intervals, by the monotonic clock of the receiver. A node
 // that receives nothing has no other fresh vantage: unless it is a majority on its own, its health states hold.
 package cluster
@@ -49,13 +52,16 @@ type Options struct {
 	Cluster   string
 	Name      string // of this node
 	Region    string // where it observes from
+	Agent     bool   // it answers no queries
 	Key       ed25519.PrivateKey
 	Trust     map[string]ed25519.PublicKey // with this node
 	Heartbeat time.Duration
-	Stale     int // heartbeats without which a vantage is not fresh
+	Stale     int  // heartbeats without which a vantage is not fresh
+	TakesOver bool // another process has the name of this one until Begin
 	Transport Transport
 	Agree     func([]health.Agreement) bool // applies what the vantages agree on
 	Report    func(level slog.Level, subject, message string)
+	NameTaken func() // called when another process has the name of this one; it does not block. nil: nothing is called
 }
 
 // Node is this node in a cluster. Its methods are safe for concurrent use.
@@ -72,13 +78,15 @@ type Node struct {
 	connected bool
 	reached   bool // whether it is connected was reported
 
-	begun         bool      // Begin was called: it publishes
-	read          bool      // what was stored at the start has been read
-	superseded    bool      // another process publishes under this name
-	supersededLog time.Time // when that was last reported
-	reachableAt   time.Time // since when it can publish: it is connected and begun
-	present       bool      // its own heartbeats return, so that other nodes count it
-	failing       bool      // the last publication failed
+	begun       bool      // Begin was called: it publishes
+	passed      bool      // another process has the name until Begin
+	previous    uint64    // boot of the previous process of this node, which has ended; 0: not known
+	gone        uint64    // boot of a process that has the name no more, even if it publishes; 0: none
+	taken       bool      // another process publishes under this name
+	connectedAt time.Time // when it was connected
+	reachableAt time.Time // since when it can publish: it is connected and begun
+	present     bool      // its own heartbeats return, so that other nodes count it
+	failing     bool      // the last publication failed
 
 	publishing    bool
 	publishedAt   time.Time // when the last publication began
@@ -109,7 +117,7 @@ func New(o Options) *Node {
 		Options: o, wake: make(chan struct{}, 1),
 		outbox: observation.NewOutbox(o.Cluster, o.Key, sender), book: observation.NewBook(o.Cluster, o.Trust),
 		own: make(map[health.ProbeID]probeState), pending: make(map[health.ProbeID]bool), vantages: make(map[string]vantageState),
-		heartbeatAt: now, present: true, rejectedAt: make(map[observation.Rejection]time.Time),
+		heartbeatAt: now, present: true, passed: o.TakesOver, rejectedAt: make(map[observation.Rejection]time.Time),
 	}
 }
 
@@ -142,17 +150,17 @@ func (n *Node) Begin() {
 	defer n.signal()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if v := n.book.Vantages()[n.Name]; v != nil && v.Boot > n.outbox.Boot() { // of a process that has not taken over
-		n.outbox.Restart(v.Boot + 1)
+	if v := n.otherLocked(); v != nil && n.passed {
+		n.gone = v.Boot
 	}
-	n.begun, n.superseded, n.reachableAt = true, false, time.Now()
+	n.begun, n.passed, n.taken, n.reachableAt = true, false, false, time.Now()
 }
 
 // End stops publishing: another process takes over.
 func (n *Node) End() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.begun = false
+	n.begun, n.passed = false, true
 }
 
 func (n *Node) signal() {
@@ -165,6 +173,7 @@ func (n *Node) signal() {
 // Run publishes and decides until ctx ends.
 func (n *Node) Run(ctx context.Context) {
 	var running sync.WaitGroup
+	defer n.publishLast()
 	defer running.Wait()
 	running.Go(func() { n.Transport.Watch(ctx, n.receive) })
 	for ctx.Err() == nil {
@@ -180,24 +189,52 @@ func (n *Node) Run(ctx context.Context) {
 	}
 }
 
-// silentLocked reports whether n must not publish: before Begin, before what is stored has been read, or while another
-// process has its name; see checkOwnNameLocked.
-func (n *Node) silentLocked() bool { return !n.connected || !n.begun || n.superseded }
+// silentLocked reports whether n must not publish at now: before Begin, before what is stored has been read, or while another
+// process has its name.
+func (n *Node) silentLocked(now time.Time) bool {
+	return !n.connected || !n.begun || now.Before(n.nameFreeAtLocked())
+}
 
 // due returns what has to be published at now, or nothing.
 func (n *Node) due(now time.Time) []observation.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	heartbeat := !now.Before(n.heartbeatAt)
-	if n.silentLocked() || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
+	if n.silentLocked(now) || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
 		return nil
 	}
 	if heartbeat {
 		n.heartbeatAt = now.Add(n.Heartbeat)
 	}
 	n.publishing, n.publishedAt = true, now
+	if v := n.otherLocked(); v != nil && v.Boot > n.outbox.Boot() { // of an earlier process, before the clock was set back
+		n.outbox.Restart(v.Boot + 1)
+	}
+	return n.outbox.Take(n.heartbeatLocked(now))
+}
+
+func (n *Node) heartbeatLocked(now time.Time) observation.Heartbeat {
 	own := n.digestsLocked()
-	return n.outbox.Take(observation.Heartbeat{At: now, Probes: own.probes, Agreed: own.agreed})
+	return observation.Heartbeat{At: now, Probes: own.probes, Agreed: own.agreed, Agent: n.Agent}
+}
+
+// lastTimeout is the time limit for the last publication.
+const lastTimeout = time.Second
+
+// publishLast says that this process ends, so that the next one of this name need not wait.
+func (n *Node) publishLast() {
+	n.mu.Lock()
+	now := time.Now()
+	if n.silentLocked(now) || n.published == 0 {
+		n.mu.Unlock()
+		return
+	}
+	last := n.outbox.Last(n.heartbeatLocked(now))
+	n.begun = false
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), lastTimeout)
+	defer cancel()
+	_ = n.Transport.Publish(ctx, []observation.Record{last}) // without it, the next process waits
 }
 
 // publish publishes records. If that fails, the next publication has all blocks.
@@ -254,7 +291,7 @@ func (n *Node) receive(u Update) {
 	if u.Connected != n.connected || !n.reached {
 		n.connected, n.reached = u.Connected, true
 		if u.Connected {
-			n.reachableAt = now
+			n.reachableAt, n.connectedAt = now, now
 			n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")
 			n.outbox.PublishAgain()
 		} else {
@@ -272,8 +309,6 @@ func (n *Node) receive(u Update) {
 			}
 		}
 	}
-	n.checkOwnNameLocked(now)
-	n.read = n.read || u.Connected
 }
 
 // rejectionQuiet is the least time between two reports of messages rejected for the same reason.
@@ -287,27 +322,4 @@ func (n *Node) reportRejectedLocked(err error, now time.Time) {
 	}
 	n.rejectedAt[rejected.Reason] = now
 	n.Report(slog.LevelWarn, n.Cluster, "message rejected: "+err.Error())
-}
-
-// checkOwnNameLocked compares the boot of this node with what is published under its name. A later boot that was stored
-// before this process started is of an earlier process, before the clock was set back: this node continues after it. One
-// that appears later is of another node, or of the process that takes over from this one: that one counts, and this node
-// does not publish any more.
-func (n *Node) checkOwnNameLocked(now time.Time) {
-	v := n.book.Vantages()[n.Name]
-	if v == nil || v.Boot <= n.outbox.Boot() {
-		return
-	}
-	if !n.read {
-		n.outbox.Restart(v.Boot + 1)
-		return
-	}
-	if !n.begun { // an earlier process that still publishes, or the process that takes over
-		return
-	}
-	n.superseded = true
-	if now.Sub(n.supersededLog) >= rejectionQuiet {
-		n.supersededLog = now
-		n.Report(slog.LevelError, n.Name, "another process publishes under the name of this node, and this one publishes nothing until it is started again; give each node its own name and identity")
-	}
 }

@@ -411,54 +411,142 @@ func TestRestartWithClockSetBackIsReceived(t *testing.T) {
 	})
 }
 
-func TestSecondNodeOfANameIsReported(t *testing.T) {
+// The second of two processes of one name publishes nothing while the first one lives, and takes the name when that ends.
+func TestSecondProcessDoesNotSilenceTheFirst(t *testing.T) {
+	for how, end := range map[string]func(w *world, first *member){
+		"it ends": func(_ *world, first *member) { first.stop() },
+		"it is killed": func(w *world, first *member) {
+			w.bus.setFull("a1", true) // its last heartbeat is lost
+			first.stop()
+			synctest.Wait()
+			w.bus.setFull("a1", false)
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			inCluster(t, "a1 b1", func(w *world) {
+				first := w.members["a1"]
+				w.findAll(target, "a1+ b1+")
+				w.want(5*time.Second, target, "++")
+				second := w.start("a1")
+				second.find(target, health.Down)
+				w.want(time.Minute, target, "++")
+				const text = "another process publishes under the name"
+				if first.reported(text) || !second.reported(text) || !second.Status().NameTaken || first.Status().NameTaken {
+					t.Errorf("reported by the first process: %v, by the second: %v", first.reported(text), second.reported(text))
+				}
+				if n := second.Status().Published; n != 0 || second.Status().Vantages[0].Fresh || !first.Status().Vantages[0].Fresh {
+					t.Errorf("the second process published %d times", n)
+				}
+				if n := len(second.allReports()); n > 10 {
+					t.Errorf("%d reports in a minute: %q", n, second.allReports())
+				}
+				end(w, first)
+				w.want(10*time.Second, target, "??")
+				if second.Status().NameTaken || !second.reported("no other process publishes") || !w.members["b1"].Status().Vantages[0].Fresh {
+					t.Errorf("the second process does not take the name: %q", second.allReports())
+				}
+			})
+		})
+	}
+}
+
+// A process that was cut off has lost its name to one that started then, and takes it back when that ends.
+func TestProcessThatWasCutOffLosesItsName(t *testing.T) {
 	inCluster(t, "a1 b1", func(w *world) {
 		first := w.members["a1"]
-		time.Sleep(3 * time.Second)
-		second := w.start("a1")
+		w.findAll(target, "a1+ b1+")
+		w.want(5*time.Second, target, "++")
+		w.bus.setCut("a1")
 		time.Sleep(10 * time.Second)
-		defer first.stop()
-		const text = "another process publishes under the name"
-		if !first.reported(text) || second.reported(text) {
-			t.Errorf("reported by the first process: %v, by the second: %v", first.reported(text), second.reported(text))
+		second := w.newMember("a1")
+		second.Transport = w.bus.transport("second")
+		second.Begin()
+		w.run(second)
+		second.find(target, health.Up)
+		w.want(10*time.Second, target, "++")
+		before := first.Status().Published
+		w.bus.setCut()
+		w.want(time.Minute, target, "++")
+		if n := first.Status().Published; n != before || !first.Status().NameTaken || second.Status().NameTaken {
+			t.Errorf("the first process published %d times: %q", n-before, first.allReports())
 		}
-		time.Sleep(5 * time.Minute)
-		if n := len(first.allReports()); n > 10 {
-			t.Errorf("%d reports in 5 minutes: %q", n, first.allReports())
+		second.stop()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if v := w.members["b1"].Status().Vantages[0]; !v.Fresh || first.Status().Published == before || first.Status().NameTaken {
+			t.Errorf("after the end of the second process: fresh %v, %d publications", v.Fresh, first.Status().Published-before)
 		}
+		first.stop()
 	})
 }
 
-// The earlier of two processes of a name does not take it back after it was cut off.
-func TestLaterProcessKeepsItsName(t *testing.T) {
+// A process that another one took over from publishes at once when that has failed; so does one that takes over.
+func TestProcessThatTakesOverHasTheName(t *testing.T) {
 	inCluster(t, "a1 b1", func(w *world) {
 		first := w.members["a1"]
 		time.Sleep(3 * time.Second)
-		second := w.start("a1")
-		defer first.stop()
-		w.findAll(target, "a1+ b1+")
-		w.want(10*time.Second, target, "++")
-		before := first.Status().Published
-		w.bus.setCut("a1") // both
-		time.Sleep(3 * time.Second)
-		w.bus.setCut()
-		w.want(20*time.Second, target, "++")
-		if n := first.Status().Published; n != before {
-			t.Errorf("the earlier process published %d times", n-before)
+		publishes := func(m *member) {
+			t.Helper()
+			before := m.Status().Published
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if m.Status().Published == before || m.Status().NameTaken || len(m.allReports()) > 5 {
+				t.Errorf("it does not publish: %q", m.allReports())
+			}
 		}
-		if v := w.members["b1"].Status().Vantages[0]; !v.Fresh || !second.Status().Vantages[0].Fresh || first.Status().Vantages[0].Fresh {
-			t.Errorf("fresh: %v at b1, %v at the later process, %v at the earlier one", v.Fresh, second.Status().Vantages[0].Fresh, first.Status().Vantages[0].Fresh)
-		}
-		second.stop()
+		second := w.newMember("a1")
+		second.TakesOver, second.passed = true, true
+		w.run(second)
+		time.Sleep(time.Minute)
 		first.End()
-		first.Begin() // the later one was ended
-		first.find(target, health.Up)
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if v := w.members["b1"].Status().Vantages[0]; !v.Fresh || first.Status().Published == before {
-			t.Errorf("after the end of the later process: fresh %v, %d publications", v.Fresh, first.Status().Published-before)
-		}
+		second.Begin()
+		publishes(second)
+		second.End() // it has failed
+		first.Begin()
+		publishes(first)
+		first.stop()
 	})
+}
+
+// A process that starts after another one of its node publishes at once, if that has said that it ends or is known to have
+// ended; else, such as after kill -9 without a saved state, when the last heartbeat is stale.
+func TestRestartedProcessPublishes(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		killed, known bool
+		within        time.Duration
+	}{
+		{"after its end", false, false, time.Second},
+		{"killed, known", true, true, time.Second},
+		{"killed, not known", true, false, 6 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inCluster(t, "a1 b1", func(w *world) {
+				time.Sleep(3 * time.Second)
+				first := w.members["a1"]
+				w.bus.setFull("a1", c.killed)
+				first.stop()
+				synctest.Wait()
+				w.bus.setFull("a1", false)
+				m := w.newMember("a1")
+				if c.known {
+					m.UsePrevious(first.Boot())
+				}
+				m.Begin()
+				w.run(m)
+				time.Sleep(c.within - 500*time.Millisecond)
+				synctest.Wait()
+				if at := m.Status().Published; (at == 0) != (c.within > time.Second) {
+					t.Errorf("%d publications in %v", at, c.within)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if m.Status().Published == 0 || m.reported("another process") {
+					t.Errorf("%d publications: %q", m.Status().Published, m.allReports())
+				}
+			})
+		})
+	}
 }
 
 // A process that starts publishes nothing until its targets are known: until then, what the earlier one found counts, as

@@ -86,7 +86,11 @@ func (n *Node) countLocked(id health.ProbeID, p *probeState) []agreement.Region 
 			regions[i].Down++
 		}
 	}
-	count(n.Region, p.entry, n.present)
+	if e, ok := n.namesakeLocked(id); ok {
+		count(n.book.Vantages()[n.Name].Region, e, true)
+	} else {
+		count(n.Region, p.entry, n.present)
+	}
 	for name, v := range n.vantages {
 		if e, ok := n.book.Vantages()[name].Entry(id); ok {
 			count(v.region, e, v.fresh)

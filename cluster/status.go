@@ -20,6 +20,7 @@ type Status struct {
 	Published     uint64          // publications of this node
 	Rejected      map[observation.Rejection]uint64
 	Disagreements uint64
+	NameTaken     bool // another process publishes under the name of this node, and this one does not
 }
 
 // Fresh returns the number of fresh vantages.
@@ -32,10 +33,21 @@ func (s *Status) Fresh() (n int) {
 	return n
 }
 
+// Agents returns the number of vantages that are known to be agents.
+func (s *Status) Agents() (n int) {
+	for _, v := range s.Vantages {
+		if v.Agent {
+			n++
+		}
+	}
+	return n
+}
+
 // VantageStatus is what a node knows of a vantage.
 type VantageStatus struct {
 	Name      string
 	Region    string        // empty: not known yet
+	Agent     bool          // it answers no queries
 	Fresh     bool          // its opinions count
 	Skew      time.Duration // of its clock, at its last heartbeat
 	Disagrees bool          // it has other results for the same probes
@@ -55,15 +67,15 @@ func (n *Node) Status() Status {
 	defer n.mu.Unlock()
 	s := Status{
 		Cluster: n.Cluster, Node: n.Name, Connected: n.connected, Published: n.published,
-		Rejected: n.book.Rejected(), Disagreements: n.disagreements,
+		Rejected: n.book.Rejected(), Disagreements: n.disagreements, NameTaken: n.taken,
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Trust)) {
-		v := VantageStatus{Name: name, Region: n.Region, Fresh: n.present}
+		v := VantageStatus{Name: name, Region: n.Region, Agent: n.Agent, Fresh: n.present}
 		if name != n.Name {
 			is := n.vantages[name]
 			v = VantageStatus{Name: name, Region: is.region, Fresh: is.fresh, Disagrees: is.disagrees}
 			if of := n.book.Vantages()[name]; of != nil {
-				v.Skew = of.Skew
+				v.Skew, v.Agent = of.Skew, of.Heartbeat.Agent
 			}
 		}
 		s.Vantages = append(s.Vantages, v)

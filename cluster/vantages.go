@@ -40,8 +40,10 @@ func (n *Node) isPresentLocked(now time.Time) bool {
 
 // updateVantagesLocked updates the vantages, and reports whether that can change a decision.
 func (n *Node) updateVantagesLocked(now time.Time) (changed bool) {
+	was := n.taken
+	n.checkOwnNameLocked(now)
 	present := n.isPresentLocked(now)
-	changed = present != n.present
+	changed = present != n.present || n.taken != was
 	n.present = present
 	for name, v := range n.book.Vantages() {
 		if name == n.Name || v.Seq == 0 { // without a heartbeat its region is not known
@@ -111,8 +113,10 @@ func (n *Node) nextEvent(now time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next := n.heartbeatAt
-	if n.publishing || n.silentLocked() {
+	if n.publishing || !n.connected || !n.begun {
 		next = now.Add(n.freshFor()) // the end of the publication, the connection or Begin wakes the node
+	} else if free := n.nameFreeAtLocked(); free.After(now) {
+		next = free
 	} else if at := n.publishedAt.Add(publishInterval); n.outbox.Dirty() && at.Before(next) {
 		next = at
 	}

@@ -12,9 +12,13 @@ import (
 type ClusterSummary struct {
 	Cluster string `json:"cluster"`
 	Node    string `json:"node"`
-	Etcd    string `json:"etcd"`  // ok or unreachable
-	Fresh   int    `json:"fresh"` // nodes whose opinions count
-	Nodes   int    `json:"nodes"` // trusted nodes
+	Etcd    string `json:"etcd"`             // ok or unreachable
+	Fresh   int    `json:"fresh"`            // nodes and agents whose opinions count
+	Nodes   int    `json:"nodes"`            // trusted nodes, with agents
+	Agents  int    `json:"agents,omitempty"` // those of them that are known to be agents
+	Kind    string `json:"kind"`             // of this process: node or agent
+
+	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
 }
 
 // ClusterStatus is what this node knows of its cluster.
@@ -28,13 +32,15 @@ type ClusterStatus struct {
 	Nodes         []ClusterNode     `json:"nodes"`
 	Checks        []ClusterCheck    `json:"checks"`
 
+	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
+
 	OverridesError string `json:"overrides_error,omitempty"` // why overrides are not shared, although etcd is ok
 }
 
 // ClusterNode is what this node knows of a node of its cluster.
 type ClusterNode struct {
 	Name      string  `json:"name"`
-	Kind      string  `json:"kind"`
+	Kind      string  `json:"kind"`             // node, or agent: it answers no queries
 	Region    string  `json:"region,omitempty"` // empty: not known yet
 	Fresh     bool    `json:"fresh"`            // its opinions count
 	Disagrees bool    `json:"disagrees,omitempty"`
@@ -54,8 +60,13 @@ type ClusterCheck struct {
 	Vantages map[string]string `json:"vantages"` // of fresh nodes
 }
 
-// clusterNodeKind is the kind of a vantage that serves, too.
-const clusterNodeKind = "node"
+// kindOf returns the kind of a vantage.
+func kindOf(agent bool) string {
+	if agent {
+		return "agent"
+	}
+	return "node"
+}
 
 // UseCluster sets the cluster of this node, before the first configuration serves.
 func (c *Control) UseCluster(node *cluster.Node) {
@@ -70,7 +81,19 @@ func (at *view) clusterSummary() *ClusterSummary {
 		return nil
 	}
 	s := at.cluster.Status()
-	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), s.Fresh(), len(s.Vantages)}
+	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken}
+}
+
+// Agent reports whether the process is an agent of a cluster: it probes and answers no queries.
+func (c *Control) Agent() bool {
+	node := c.currentView().cluster
+	return node != nil && node.Agent
+}
+
+// NameTaken reports whether another process publishes under the name of this node in its cluster.
+func (c *Control) NameTaken() bool {
+	node := c.currentView().cluster
+	return node != nil && node.NameIsTaken()
 }
 
 func etcdText(connected bool) string {
@@ -90,14 +113,14 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	s := &ClusterStatus{
 		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
-		OverridesError: c.sharingProblem(),
+		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken,
 	}
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n
 	}
 	serving := c.servedGenerations()
 	for _, v := range of.Vantages {
-		s.Nodes = append(s.Nodes, ClusterNode{v.Name, clusterNodeKind, v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds(), serving[v.Name]})
+		s.Nodes = append(s.Nodes, ClusterNode{v.Name, kindOf(v.Agent), v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds(), serving[v.Name]})
 	}
 	for _, k := range at.cluster.Checks() {
 		state := k.Agreement.Verdict.String()

@@ -32,9 +32,12 @@ func (c *Control) Readiness() Readiness {
 	return Readiness{Ready: ready, Why: why}
 }
 
-// waitsForGeneration reports whether a node of a cluster with a shared configuration has none yet: it would refuse all queries.
+// waitsForGeneration reports whether a node of a cluster with a shared configuration has none yet: it would refuse all queries, or probe nothing.
 func (c *Control) waitsForGeneration() bool {
 	cfg := c.currentView().Snapshot.Config
+	if c.Agent() {
+		return cfg.Cluster.Shared && len(cfg.Pools) == 0
+	}
 	return cfg.Cluster.Shared && len(cfg.Zones) == 0
 }
 

@@ -29,8 +29,8 @@ const silentHeartbeats = 3
 type clusterNode struct {
 	*cluster.Node
 	store     *etcd.Store
-	overrides *sharedOverrides
-	rollout   *rollout.Node
+	overrides *sharedOverrides // nil: an agent has none
+	rollout   *rollout.Node    // nil: it is an agent that reads its own files
 	begun     sync.Once
 }
 
@@ -88,20 +88,9 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	if c.Name == "" {
 		return nil, nil
 	}
-	key, err := observation.ReadIdentity(c.Identity)
+	key, secure, err := joiningFiles(cfg)
 	if err != nil {
-		return nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), "make it with meridian cluster identity -o "+c.Identity)
-	}
-	if certs.ReadableByOthers(c.Identity) {
-		return nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", errtext.ReadableByOthersError{File: c.Identity}.Error(), "")
-	}
-	if !cfg.TrustedKey().Equal(key.Public()) {
-		return nil, cfg.ErrorAt(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s", cfg.Node, c.Identity),
-			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
-	}
-	secure, err := ClusterTLS(&c.Etcd)
-	if err != nil {
-		return nil, cfg.ErrorAt(c.Pos, "cluster.etcd.tls", err.Error(), "")
+		return nil, err
 	}
 	store, err := etcd.Open(etcd.Options{
 		Endpoints: c.Etcd.Endpoints, TLS: secure, Prefix: c.Etcd.Prefix, Cluster: c.Name,
@@ -114,20 +103,56 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	for _, t := range c.Trust {
 		trust[t.Name] = t.Key
 	}
-	n := &clusterNode{store: store, Node: cluster.New(cluster.Options{
-		Cluster: c.Name, Name: cfg.Node, Region: c.Region, Key: key, Trust: trust, Heartbeat: c.Heartbeat, Stale: c.Stale,
-		Transport: store.Transport(), Report: l.reportCluster,
+	options := cluster.Options{
+		Cluster: c.Name, Name: cfg.Node, Region: c.Region, Agent: l.Agent, Key: key, Trust: trust, Heartbeat: c.Heartbeat, Stale: c.Stale,
+		TakesOver: l.Predecessor != nil, Transport: store.Transport(), Report: l.reportCluster,
 		Agree: func(all []health.Agreement) bool { return l.prober.Agree(all) },
-	})}
-	n.rollout = l.newRollout(cfg, n, key, trust)
-	l.control.UseRollout(n.rollout)
+	}
+	if l.Agent {
+		options.NameTaken = l.nameTaken
+	}
+	n := &clusterNode{store: store, Node: cluster.New(options)}
+	if !l.Agent || c.Shared {
+		n.rollout = l.newRollout(cfg, n, key, trust)
+		l.control.UseRollout(n.rollout)
+	}
 	return n, nil
+}
+
+// CheckJoining returns why a process with a configuration cannot join its cluster: an error in its files. It is a config.Error.
+func CheckJoining(cfg *config.Config) error {
+	_, _, err := joiningFiles(cfg)
+	return err
+}
+
+// joiningFiles reads the files with which a process joins its cluster.
+func joiningFiles(cfg *config.Config) (ed25519.PrivateKey, *tls.Config, error) {
+	c := &cfg.Cluster
+	key, err := observation.ReadIdentity(c.Identity)
+	if err != nil {
+		return nil, nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), "make it with meridian cluster identity -o "+c.Identity)
+	}
+	if certs.ReadableByOthers(c.Identity) {
+		return nil, nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", errtext.ReadableByOthersError{File: c.Identity}.Error(), "")
+	}
+	if !cfg.TrustedKey().Equal(key.Public()) {
+		return nil, nil, cfg.ErrorAt(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s", cfg.Node, c.Identity),
+			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
+	}
+	secure, err := ClusterTLS(&c.Etcd)
+	if err != nil {
+		return nil, nil, cfg.ErrorAt(c.Pos, "cluster.etcd.tls", err.Error(), "")
+	}
+	return key, secure, nil
 }
 
 // useCluster makes the node of a cluster known to operators.
 func (l *instance) useCluster() {
-	if l.member != nil {
-		l.control.UseCluster(l.member.Node)
+	if l.member == nil {
+		return
+	}
+	l.control.UseCluster(l.member.Node)
+	if !l.Agent {
 		l.shareOverrides(l.member.Cluster)
 	}
 }
@@ -174,6 +199,32 @@ func (l *instance) reportCluster(level slog.Level, subject, message string) {
 	l.control.Events().Add(event.Event{Kind: event.Cluster, Severity: severity, Subject: subject, Message: message})
 }
 
+// boot returns the boot of n, for the next process; 0: n is nil.
+func (n *clusterNode) boot() uint64 {
+	if n == nil {
+		return 0
+	}
+	return n.Boot()
+}
+
+// usePrevious makes the heartbeat of the previous process of this node not keep its name. A nil node does nothing.
+func (n *clusterNode) usePrevious(boot uint64) {
+	if n != nil {
+		n.UsePrevious(boot)
+	}
+}
+
+// freshNodes returns the names of the nodes that are alive, without agents.
+func (n *clusterNode) freshNodes() (names []string) {
+	s := n.Status()
+	for _, v := range s.Vantages {
+		if v.Fresh && !v.Agent {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
 // start runs the node until the returned function is called, which waits for it. A nil node does nothing.
 func (n *clusterNode) start(ctx context.Context) (stop func()) {
 	if n == nil {
@@ -184,7 +235,9 @@ func (n *clusterNode) start(ctx context.Context) (stop func()) {
 	go func() {
 		defer close(ended)
 		var running sync.WaitGroup
-		running.Go(func() { n.overrides.run(ctx) })
+		if n.overrides != nil {
+			running.Go(func() { n.overrides.run(ctx) })
+		}
 		n.Run(ctx)
 		running.Wait()
 	}()

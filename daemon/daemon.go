@@ -52,6 +52,8 @@ type Daemon struct {
 	// nil, the API cannot change the configuration.
 	Documents     func() ([]config.Document, error)
 	LoadDocuments func([]config.Document, snapshot.Builder) (*snapshot.Snapshot, error)
+	// Agent makes the process a vantage only, which binds no sockets for DNS. Load has a builder of BuildAgent then.
+	Agent bool
 	// Reload asks for a reload with each signal, Upgrade for an upgrade; nil: never.
 	Reload, Upgrade <-chan os.Signal
 	// Program is the path that an upgrade starts, with the arguments of this process.
@@ -110,6 +112,7 @@ type instance struct {
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
 	startedAt     time.Time          // when the first load started
 	member        *clusterNode       // of a cluster; nil: it decides alone
+	nameTaken     func()             // ends an agent with the name of another running process
 	digest        atomic.Value       // string: of the configuration that serves, without what belongs to this node
 	joined        clusterSettings    // of the cluster, since the start of the process
 	reloaded      clusterSettings    // of the cluster, as the last reload has them
@@ -157,7 +160,15 @@ func (l *Daemon) Run(ctx context.Context) error {
 var errStopped = errors.New("it was stopped")
 
 // run is Run for an instance.
-func (l *instance) run(ctx context.Context) error {
+func (l *instance) run(ctx context.Context) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	l.nameTaken = func() { stop(&NameTakenError{l.member.Cluster, l.member.Name}) }
+	defer func() {
+		if taken := (*NameTakenError)(nil); errors.As(context.Cause(ctx), &taken) {
+			err = taken
+		}
+	}()
 	defer l.secondaries.Close()
 	defer l.closeJournals()
 	defer l.copies.Close()
@@ -229,7 +240,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	if l.Ready != nil {
 		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", l.logAttrs(l.served())...)
+	l.logServing()
 	select {
 	case <-l.server.Serving():
 		l.takeOver(passed)
@@ -295,6 +306,19 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 			upgraded, hangups = nil, l.Reload
 		}
 	}
+}
+
+// logServing logs that the process serves.
+func (l *instance) logServing() {
+	if !l.Agent {
+		l.Logger.Info("serving", l.logAttrs(l.served())...)
+		return
+	}
+	attributes := []any{"cluster", l.member.Cluster, "name", l.member.Name, "region", l.member.Region, "targets", len(l.served().Pools.Targets())}
+	if l.adminListener != nil {
+		attributes = append(attributes, "admin", l.adminListener.Addr())
+	}
+	l.Logger.Info("probing for the nodes of a cluster", attributes...)
 }
 
 // logAttrs returns the log attributes of a snapshot that is being served.

@@ -20,6 +20,7 @@ import (
 func (l *instance) stateContent() ([]byte, error) {
 	return json.Marshal(&savedState{
 		Conditions: l.control.SaveConditions(), // before verdicts and events: what changes in between is reported again, not lost
+		Boot:       l.member.boot(),
 		Verdicts:   l.prober.Save(),
 		Ejections:  l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
 		Shared:     l.control.SaveShared(),    // before the overrides: a record that is known counts as applied
@@ -34,6 +35,7 @@ func (l *instance) stateContent() ([]byte, error) {
 
 // savedState is the state that survives a restart.
 type savedState struct {
+	Boot      uint64                `json:"boot,omitempty"` // of this process in its cluster
 	Verdicts  []health.SavedTarget  `json:"verdicts"`
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`

@@ -55,6 +55,10 @@ func (l *instance) open(b *services, cfg *config.Config) (err error) {
 	if l.adminListener != nil && l.adminListener.Configured == cfg.Admin.Listen {
 		b.adminListener = l.adminListener
 	} else if b.adminListener, err = listener.Open(cfg.Admin.Listen, l.adminListener, l.Inherited, l.Logger); err != nil {
+		if l.Agent { // with the file of a node on the same machine, the address is that of the node's API
+			l.Logger.Error("the API of the agent is off", "error", err)
+			return nil
+		}
 		return &BindError{err}
 	}
 	return nil
@@ -139,6 +143,7 @@ func (l *instance) restoreState(folder *state.Dir, passed *inheritance) error {
 		return err
 	}
 	if m != nil {
+		l.member.usePrevious(m.Boot)
 		options.Saved, tracking.Remembered = m.Verdicts, m.Targets
 		l.control.Events().Restore(m.Events)
 		cursors = m.Notified

@@ -28,21 +28,10 @@ func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.Pr
 			return l.applyShared(ctx, m, text)
 		},
 		Digest: func() string { d, _ := l.digest.Load().(string); return d },
-		Fresh:  func() []string { return freshNames(n) },
+		Fresh:  n.freshNodes,
 		Breach: func() string { return canary.breach(l.server.Counters(), failedOpen(l.served().Pools)) },
 		Report: l.reportCluster,
 	})
-}
-
-// freshNames returns the names of the nodes that are alive.
-func freshNames(n *clusterNode) (names []string) {
-	s := n.Status()
-	for _, v := range s.Vantages {
-		if v.Fresh {
-			names = append(names, v.Name)
-		}
-	}
-	return names
 }
 
 // servingHash returns the hash of the shared configuration in cfg; empty: it has none, or a copy serves.
@@ -103,7 +92,7 @@ func (l *instance) documents() ([]config.Document, error) {
 
 // noteDigest computes the digest of the configuration that has begun to serve, and compares it with those of the other nodes.
 func (l *instance) noteDigest() {
-	if l.member == nil || l.Documents == nil {
+	if l.member == nil || l.member.rollout == nil || l.Documents == nil {
 		return
 	}
 	documents, err := l.documents()

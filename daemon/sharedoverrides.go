@@ -71,14 +71,7 @@ func (l *instance) shareOverrides(cluster string) {
 		node: l.member.Name, control: l.control, log: l.Logger, changed: make(chan struct{}, 1),
 		applied: make(map[string]int64), stored: make(map[string]storedRecord), updated: make(chan struct{}),
 	}
-	s.nodes = func() (fresh []string) {
-		for _, v := range l.member.Status().Vantages {
-			if v.Fresh {
-				fresh = append(fresh, v.Name)
-			}
-		}
-		return fresh
-	}
+	s.nodes = l.member.freshNodes
 	s.table = l.member.store.Table(overrideTable, s.receive)
 	l.member.overrides = s
 	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm, Problem: s.currentProblem})

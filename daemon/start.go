@@ -72,6 +72,9 @@ func (l *instance) bindAdmin(cfg *config.Config) error {
 			return nil
 		}
 		opened, err := listener.Open(asked, nil, l.Inherited, l.Logger)
+		if err != nil && l.Agent { // openServices reports it
+			return nil
+		}
 		if err != nil {
 			return err
 		}

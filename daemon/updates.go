@@ -22,7 +22,7 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	running.Go(func() { l.maintain(ctx) })
 	running.Go(func() { repeat(ctx, l.control.CollectObservations) })
 	running.Go(func() { repeat(ctx, l.control.CollectSamples) })
-	if l.member != nil {
+	if l.member != nil && l.member.rollout != nil {
 		running.Go(func() { l.member.rollout.Run(ctx) })
 	}
 	return func() {

@@ -91,7 +91,7 @@ func (l *instance) startUpgrade(ctx context.Context, request control.UpgradeRequ
 // upgrade starts the new process and lets it take over; an error leaves this one as it was.
 func (l *instance) upgrade(ctx context.Context, u *upgrading, sockets []handover.Open) (err error) {
 	if l.Program == "" {
-		return errors.New("only meridian serve can be upgraded: stop this server, such as one of meridian demo, and start it again")
+		return errors.New("only meridian serve can be upgraded: stop this process, such as meridian agent or meridian demo, and start it again")
 	}
 	if os.Getpid() == 1 {
 		return errors.New("process 1 of a container cannot be replaced, because its end stops the container: start another container instead")

@@ -19,6 +19,11 @@ func (c *collection) cluster(s *cluster.Status) {
 		c.value("cluster_blocks_rejected_total", float64(s.Rejected[reason]), string(reason))
 	}
 	for _, v := range s.Vantages {
+		kind := "node"
+		if v.Agent {
+			kind = "agent"
+		}
+		c.value("cluster_vantage_fresh", oneIf(v.Fresh), v.Name, kind)
 		if v.Name != s.Node && v.Region != "" { // it has sent a heartbeat
 			c.value("cluster_clock_skew_seconds", v.Skew.Seconds(), v.Name)
 		}

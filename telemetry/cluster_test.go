@@ -31,21 +31,24 @@ func TestClusterMetrics(t *testing.T) {
 			{Name: "ams1", Region: "eu", Fresh: true},
 			{Name: "iad1", Region: "us", Fresh: true, Skew: -1500 * time.Millisecond},
 			{Name: "sin1"},
+			{Name: "probe1", Region: "us", Agent: true, Fresh: true},
 		},
 	}})
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	text := w.Body.String()
 	for _, want := range []string{
-		"meridian_cluster_vantages 3", "meridian_cluster_vantages_fresh 2", "meridian_cluster_etcd_connected 1", "meridian_cluster_publications_total 7",
+		"meridian_cluster_vantages 4", "meridian_cluster_vantages_fresh 3", "meridian_cluster_etcd_connected 1", "meridian_cluster_publications_total 7",
 		"meridian_cluster_disagreements_total 2", `meridian_cluster_blocks_rejected_total{reason="replay"} 3`,
 		`meridian_cluster_blocks_rejected_total{reason="signature"} 0`, `meridian_cluster_clock_skew_seconds{node="iad1"} -1.5`,
+		`meridian_cluster_vantage_fresh{kind="node",node="iad1"} 1`, `meridian_cluster_vantage_fresh{kind="node",node="sin1"} 0`,
+		`meridian_cluster_vantage_fresh{kind="agent",node="probe1"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
-	if n := strings.Count(text, "clock_skew_seconds{"); n != 1 {
-		t.Errorf("%d clocks, want only that of the other node that was seen", n)
+	if n := strings.Count(text, "clock_skew_seconds{"); n != 2 {
+		t.Errorf("%d clocks, want those of the others that were seen", n)
 	}
 }

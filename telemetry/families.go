@@ -95,8 +95,9 @@ var families = describe(map[string]family{
 	"certificate_expiry_timestamp_seconds": {kind: gauge, labels: []string{"check", "address"}, help: "Time at which the certificate that probes see, or another of its chain, expires; without detail, the first of a check."},
 	"last_probe_timestamp_seconds":         {kind: gauge, help: "Time of the last result of any probe."},
 
-	"cluster_vantages":              {kind: gauge, help: "Nodes that cluster.trust names, this one included."},
-	"cluster_vantages_fresh":        {kind: gauge, help: "Nodes of the cluster whose opinions count, this one included."},
+	"cluster_vantages":              {kind: gauge, help: "Nodes and agents that cluster.trust names, this one included."},
+	"cluster_vantages_fresh":        {kind: gauge, help: "Nodes and agents of the cluster whose opinions count, this one included."},
+	"cluster_vantage_fresh":         {kind: gauge, labels: []string{"node", "kind"}, help: "1 if the opinions of a node or agent count, else 0; kind: node, or agent if it has been seen as one."},
 	"cluster_etcd_connected":        {kind: gauge, help: "1 while the node reads from etcd, else 0."},
 	"cluster_publications_total":    {kind: counter, help: "Transactions in which the node has published its opinions and heartbeats."},
 	"cluster_blocks_rejected_total": {kind: counter, labels: []string{"reason"}, help: "Messages of other nodes that were rejected, by reason: malformed, version, unknown_vantage, signature, replay, clock."},

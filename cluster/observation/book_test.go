@@ -240,3 +240,30 @@ func TestBookRejectsOldLiveHeartbeat(t *testing.T) {
 		t.Errorf("of a clock that is a minute behind: %v", err)
 	}
 }
+
+// The heartbeat of an agent says so, and the last message of a process is after all others of it, and before its next process.
+func TestHeartbeatOfAgentAndLast(t *testing.T) {
+	book, out := NewBook("prod", trustOf("ams1")), outboxOf("ams1", now.UnixNano())
+	send(t, book, out.Take(Heartbeat{At: now}))
+	if v := book.Vantages()["ams1"]; v.Heartbeat.Agent || v.Ended() {
+		t.Errorf("a node: %+v", v.Heartbeat)
+	}
+	out.Set(Entry{ID: 7, Verdict: health.Up})
+	send(t, book, out.Take(Heartbeat{At: now, Agent: true}))
+	if v := book.Vantages()["ams1"]; !v.Heartbeat.Agent || v.Ended() {
+		t.Errorf("an agent: %+v", v.Heartbeat)
+	}
+	late := out.Take(Heartbeat{At: now, Agent: true})
+	send(t, book, []Record{out.Last(Heartbeat{At: now, Agent: true})})
+	if v := book.Vantages()["ams1"]; !v.Ended() || !v.Complete || !v.Heartbeat.Agent {
+		t.Errorf("at its end: %+v", v)
+	}
+	if _, err := book.Receive(late[0].Value, true, now); err == nil {
+		t.Error("a message was accepted after the last one")
+	}
+	out.Restart(out.Boot() + 1)
+	send(t, book, out.Take(Heartbeat{At: now, Agent: true}))
+	if v := book.Vantages()["ams1"]; v.Ended() || !v.Complete {
+		t.Errorf("after a restart: %+v", v)
+	}
+}

@@ -11,6 +11,7 @@ package observation
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -39,8 +40,15 @@ type Sender struct {
 	Vantage string
 	Region  string
 	Boot    uint64 // nanoseconds of Unix time when the process of the vantage started, or more
-	Seq     uint64 // from 1 on, in each boot
+	Seq     uint64 // from 1 on, in each boot; LastSeq: it is the last message
 }
+
+// LastSeq is the sequence number of the last message of a process that ends: its name is free. It is the highest one, so that
+// older versions read the message, too.
+const LastSeq = math.MaxUint64
+
+// Ended reports whether the process has said that it ends.
+func (s Sender) Ended() bool { return s.Seq == LastSeq }
 
 // After reports whether a message of s was sent after one of other, of the same vantage.
 func (s Sender) After(other Sender) bool {
@@ -59,6 +67,7 @@ type Heartbeat struct {
 	Blocks Digest    // of all its blocks; see DigestBlocks
 	Probes Digest    // of the probes that it decides about with others
 	Agreed Digest    // of what it finds agreed about them
+	Agent  bool      // it is an agent: it answers no queries
 }
 
 // Message is what a vantage publishes: a block or a heartbeat.

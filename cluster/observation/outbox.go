@@ -94,6 +94,13 @@ func (o *Outbox) Take(h Heartbeat) (records []Record) {
 	return append(records, Record{HeartbeatKeys + o.sender.Vantage, o.sign(&Message{Heartbeat: h})})
 }
 
+// Last returns the last heartbeat of this boot, of a process that ends. Restart comes before the next Take.
+func (o *Outbox) Last(h Heartbeat) Record {
+	o.sender.Seq = LastSeq - 1
+	h.Blocks = DigestBlocks(&o.blocks)
+	return Record{HeartbeatKeys + o.sender.Vantage, o.sign(&Message{Heartbeat: h})}
+}
+
 // sign gives m the next sequence number and signs it.
 func (o *Outbox) sign(m *Message) []byte {
 	o.sender.Seq++

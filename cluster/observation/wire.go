@@ -15,7 +15,7 @@ import (
 //	octets  content
 //	------  -------------------------------------------------------------------
 //	1       version, 1
-//	1       kind: 1 block, 2 heartbeat
+//	1       kind: 1 block, 2 heartbeat of a node, 3 heartbeat of an agent
 //	1+n     length and name of the vantage
 //	1+n     length and name of its region
 //	8       boot
@@ -30,12 +30,13 @@ import (
 //	        of both:
 //	64      signature of all octets before, after the context
 const (
-	version       = 1
-	kindBlock     = 1
-	kindHeartbeat = 2
-	entrySize     = 13
-	maxName       = 64
-	maxEntries    = 1<<16 - 1
+	version            = 1
+	kindBlock          = 1
+	kindHeartbeat      = 2
+	kindAgentHeartbeat = 3
+	entrySize          = 13
+	maxName            = 64
+	maxEntries         = 1<<16 - 1
 )
 
 // context is what is signed before a message, with the name of the cluster: a signature is good for one cluster and purpose.
@@ -61,8 +62,11 @@ func signed(cluster string, body []byte) []byte {
 // append appends the binary form of m without its signature.
 func (m *Message) append(b []byte) []byte {
 	kind := byte(kindHeartbeat)
-	if m.Block != nil {
+	switch {
+	case m.Block != nil:
 		kind = kindBlock
+	case m.Heartbeat.Agent:
+		kind = kindAgentHeartbeat
 	}
 	b = append(b, version, kind)
 	b = append(append(b, byte(len(m.Vantage))), m.Vantage...)
@@ -101,8 +105,9 @@ func Decode(raw []byte) (Message, error) {
 	switch raw[1] {
 	case kindBlock:
 		m.Block = r.block()
-	case kindHeartbeat:
+	case kindHeartbeat, kindAgentHeartbeat:
 		m.Heartbeat = r.heartbeat()
+		m.Heartbeat.Agent = raw[1] == kindAgentHeartbeat
 	default:
 		r.bad = true
 	}
@@ -175,7 +180,7 @@ func (r *reader) heartbeat() Heartbeat {
 	if at > maxMilliseconds {
 		r.bad = true
 	}
-	return Heartbeat{time.UnixMilli(int64(at)), r.digest(), r.digest(), r.digest()}
+	return Heartbeat{At: time.UnixMilli(int64(at)), Blocks: r.digest(), Probes: r.digest(), Agreed: r.digest()}
 }
 
 // ValidName reports whether s can be the name of a vantage, a region or a cluster: 1 to 64 letters, digits, dots, hyphens

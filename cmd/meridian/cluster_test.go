@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -83,6 +85,13 @@ func (e *splitEndpoint) listen(t *testing.T, address string, port int) (listenin
 // newTestCluster returns a cluster of which neither etcd nor a node runs. A test without etcd-server ends.
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
+	return newTestClusterStale(t, 2)
+}
+
+// newTestClusterStale is newTestCluster with another number of heartbeats without which a vantage is not fresh: a running
+// process must not lose its name on a machine that is too busy for one.
+func newTestClusterStale(t *testing.T, stale int) *testCluster {
+	t.Helper()
 	counterpart.Find(t, "etcd")
 	c := &testCluster{t: t, dir: t.TempDir(), ports: counterpart.FreePorts(t, 2), first: new(splitEndpoint), second: new(splitEndpoint), nodes: map[string]*upgradable{}}
 	port := c.first.listen(t, "127.0.0.61", 0)
@@ -96,7 +105,7 @@ func newTestCluster(t *testing.T) *testCluster {
 	}
 	for _, name := range c.names() {
 		n := newUpgradable(t)
-		n.write(c.config(name, port))
+		n.write(strings.Replace(c.config(name, port), "stale: 2", fmt.Sprintf("stale: %d", stale), 1))
 		c.nodes[name] = n
 	}
 	return c
@@ -279,23 +288,154 @@ func TestNodesAgreeOverEtcd(t *testing.T) {
 	c.awaitAnswers("127.0.0.62", all...)
 }
 
-// TestSecondNodeOfOneName starts a node with the name and the key of another one: the earlier one publishes nothing any
-// more, says so, and goes on answering.
+// TestSecondNodeOfOneName starts a node with the name and the key of another one: the second serves, publishes nothing, and
+// says so; the first one goes on, and its name is free when it ends.
 func TestSecondNodeOfOneName(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t)
+	c := newTestClusterStale(t, 6)
 	c.startEtcd()
 	c.start("ams1", "iad1")
-	c.awaitCluster("both are fresh", func(s *control.ClusterStatus) bool { return s.Nodes[0].Fresh && s.Nodes[1].Fresh }, "ams1", "iad1")
-	second := newUpgradable(t)
-	text, err := os.ReadFile(c.nodes["ams1"].config)
+	bothFresh := func(s *control.ClusterStatus) bool { return s.Nodes[0].Fresh && s.Nodes[1].Fresh && !s.NameTaken }
+	c.awaitCluster("both are fresh", bothFresh, "ams1", "iad1")
+	first, second := c.nodes["ams1"], newUpgradable(t)
+	text, err := os.ReadFile(first.config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	second.write(strings.Replace(string(text), "state: ", "# state: ", 1))
 	second.start(second.program, "serve", "-c", second.config)
-	c.nodes["ams1"].log.await(t, "another process publishes under the name of this node, and this one publishes nothing until it is started again; give each node its own name and identity")
+	second.log.await(t, "another process publishes under the name of this node, and this one publishes nothing until that ends; give each node its own name and identity")
+	if out, _ := second.run("status"); !strings.Contains(out, `WARNING: another process publishes as "ams1" in the cluster: the opinions of this one do not count`) {
+		t.Errorf("status:\n%s", out)
+	}
+	if out, _ := second.run("cluster", "status"); !strings.Contains(out, `WARNING: another process publishes as "ams1"`) {
+		t.Errorf("cluster status:\n%s", out)
+	}
+	if got := get(t, "http://"+second.admin+"/readyz"); !strings.Contains(got, `"ready": true`) || !strings.Contains(got, "another process publishes under the name of this node") {
+		t.Errorf("readyz: %s", got)
+	}
+	awaitAnswer(t, second.dns, "www.example.com.", "127.0.0.61")
+	c.awaitCluster("the first one goes on", bothFresh, "ams1", "iad1")
 	c.expectAnswers("after the second", "127.0.0.61", "ams1", "iad1")
+	if strings.Contains(first.log.String(), "another process publishes") {
+		t.Errorf("the first process has lost its name:\n%s", first.log)
+	}
+	if err := syscall.Kill(first.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	second.log.await(t, "no other process publishes under the name of this node any more")
+	c.nodes["ams1"] = second
+	c.awaitCluster("the second one has the name", bothFresh, "ams1", "iad1")
+}
+
+// get returns the body of a response.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// startAgents starts agents in place of nodes, with the files of these.
+func (c *testCluster) startAgents(names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		n := c.nodes[name]
+		n.launch(n.program, "agent", "-c", n.config)
+		n.admin = n.log.await(c.t, `msg="probing for the nodes of a cluster" cluster=prod .*admin=(\S+)`)[1]
+	}
+}
+
+// TestAgentsVote runs a node and two agents with a real etcd: the agents outvote the node. An agent with the name of the node
+// ends, and one that was killed votes again after its restart.
+func TestAgentsVote(t *testing.T) {
+	t.Parallel()
+	c := newTestClusterStale(t, 6)
+	c.startEtcd()
+	c.start("ams1")
+	c.startAgents("iad1", "sin1")
+	c.awaitCluster("all are fresh", allFresh, c.names()...)
+	c.awaitAnswers("127.0.0.61", "ams1")
+
+	before := map[string]string{"ams1": c.nodes["ams1"].log.String()}
+	c.first.breakFor("ams1")
+	c.awaitCluster("the node finds it down", finds("ams1", "down"), c.names()...)
+	c.expectAnswers("the node finds it down", "127.0.0.61", "ams1")
+	c.expectNoChange("the node finds it down", before)
+	c.first.breakFor("iad1", "sin1")
+	c.awaitAnswers("127.0.0.62", "ams1")
+
+	out := c.mustRun("ams1", "cluster", "status")
+	if !strings.Contains(out, "cluster prod, seen from ams1: etcd ok, fresh 1 of 1 nodes and 2 of 2 agents, disagreements 0\n") ||
+		!regexp.MustCompile(`(?s)ams1 +node +eu-west +fresh .*iad1 +agent +us-east +fresh .*sin1 +agent +ap-south +fresh `).MatchString(out) {
+		t.Errorf("cluster status:\n%s", out)
+	}
+	if out := c.mustRun("ams1", "status"); !strings.Contains(out, "cluster prod: node ams1, etcd ok, fresh 3 of 3 nodes and agents\n") {
+		t.Errorf("status of the node:\n%s", out)
+	}
+	if got := get(t, "http://"+c.nodes["ams1"].admin+"/metrics"); !strings.Contains(got, `meridian_cluster_vantage_fresh{kind="agent",node="iad1"} 1`) {
+		t.Errorf("no metric of the agent in\n%s", got)
+	}
+	if out := c.mustRun("ams1", "drain", "web/first"); !strings.Contains(out, "confirmed by ams1\n") || strings.Contains(out, "NOT CONFIRMED") {
+		t.Errorf("drain:\n%s", out)
+	}
+	c.expectAgent("iad1")
+	c.expectNameTaken("ams1")
+	c.awaitCluster("all go on", allFresh, c.names()...)
+
+	if err := syscall.Kill(c.nodes["sin1"].pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes["sin1"].log = new(transcript)
+	c.startAgents("sin1")
+	c.awaitCluster("all are fresh again", allFresh, c.names()...)
+	if strings.Contains(c.nodes["sin1"].log.String(), "another process publishes") {
+		t.Errorf("the agent does not know its own heartbeat:\n%s", c.nodes["sin1"].log)
+	}
+}
+
+// expectAgent expects what an agent answers and refuses.
+func (c *testCluster) expectAgent(name string) {
+	c.t.Helper()
+	if out := c.mustRun(name, "status"); !strings.Contains(out, "agent, probing what ") || !strings.Contains(out, "cluster prod: agent "+name+", etcd ok") || !strings.Contains(out, "first") {
+		c.t.Errorf("status of an agent:\n%s", out)
+	}
+	admin := "http://" + c.nodes[name].admin
+	if got := get(c.t, admin+"/readyz"); !strings.Contains(got, `"ready": true`) {
+		c.t.Errorf("readyz: %s", got)
+	}
+	for _, args := range []string{"zone list", "filter list", "resolvers", "top", "drain web/first", "undrain web/first", "force down web/first", "weight web/first 20%", "clear web/first", "upgrade", "config history"} {
+		if out, ok := c.nodes[name].run(strings.Fields(args)...); ok || !strings.Contains(out, "this is an agent: it probes for the nodes of a cluster, and answers no queries\n  ask a node\n") {
+			c.t.Errorf("%s: %v\n%s", args, ok, out)
+		}
+	}
+	response, err := http.Get(admin + "/v1/zones")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusConflict || response.Header.Get("Content-Type") != "application/problem+json" {
+		c.t.Errorf("%d %s", response.StatusCode, response.Header.Get("Content-Type"))
+	}
+}
+
+// expectNameTaken expects that an agent with the file of a running node ends, and that the node goes on.
+func (c *testCluster) expectNameTaken(name string) {
+	c.t.Helper()
+	out, err := exec.Command("meridian", "agent", "-c", c.nodes[name].config).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("meridian: another process publishes as %q in cluster prod; give this agent a node name", name)) {
+		c.t.Errorf("an agent with the name of a node: %v\n%s", err, out)
+	}
+	if after := c.cluster(name); after.NameTaken || after.Nodes[0].Kind != "node" {
+		c.t.Errorf("%s has lost its name: %+v", name, after)
+	}
 }
 
 // overrides returns the overrides that a node applies, as text.

@@ -21,8 +21,8 @@ func clusterStatusCommand() *cobra.Command {
 	var problems bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show the nodes of a cluster and the votes of its regions",
-		Long: `Status shows the cluster as a running node sees it: the nodes, whether their opinions count, the difference of
+		Short: "Show the nodes and agents of a cluster and the votes of its regions",
+		Long: `Status shows the cluster as a running node sees it: the nodes and agents, whether their opinions count, the difference of
 their clocks, and for each checked address the vote of each region and what is decided. A vote in a region whose
 nodes differ is followed by the nodes that find something else. Ask another node with --server.
 
@@ -68,13 +68,10 @@ func isUpEverywhere(k *control.ClusterCheck) bool {
 
 // printCluster prints the status of a cluster for people.
 func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
-	fresh := 0
-	for _, n := range s.Nodes {
-		if n.Fresh {
-			fresh++
-		}
+	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %s, disagreements %d\n\n", s.Cluster, s.Node, s.Etcd, countFresh(s.Nodes), s.Disagreements)
+	if s.NameTaken {
+		fmt.Fprintf(w, "WARNING: %s\n\n", nameTakenWarning(s.Node))
 	}
-	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %d of %d nodes, disagreements %d\n\n", s.Cluster, s.Node, s.Etcd, fresh, len(s.Nodes), s.Disagreements)
 	if s.OverridesError != "" {
 		fmt.Fprintf(w, "WARNING: overrides are not shared: %s\n\n", s.OverridesError)
 	}
@@ -95,6 +92,34 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 		fmt.Fprintf(t, "\t%s\n", k.Reason)
 	}
 	return t.Flush()
+}
+
+// agentKind is the kind of an agent.
+const agentKind = "agent"
+
+// countFresh counts the nodes, and the agents if there are any, whose opinions count.
+func countFresh(nodes []control.ClusterNode) string {
+	var fresh, all [2]int // of nodes and agents
+	for i := range nodes {
+		kind := 0
+		if nodes[i].Kind == agentKind {
+			kind = 1
+		}
+		all[kind]++
+		if nodes[i].Fresh {
+			fresh[kind]++
+		}
+	}
+	text := fmt.Sprintf("%d of %d nodes", fresh[0], all[0])
+	if all[1] > 0 {
+		text += fmt.Sprintf(" and %d of %d agents", fresh[1], all[1])
+	}
+	return text
+}
+
+// nameTakenWarning says that the opinions of a node do not count.
+func nameTakenWarning(name string) string {
+	return fmt.Sprintf("another process publishes as %q in the cluster: the opinions of this one do not count until that ends; give each node its own name and identity", name)
 }
 
 // describeClusterNode describes whether the opinions of a node count.
@@ -167,9 +192,14 @@ func describeVotes(a *control.AddressStatus) string {
 	return fmt.Sprintf("votes: %s; nodes: %s", list(a.Votes), list(a.Vantages))
 }
 
-// clusterStateWarnings describes the loss of the cluster; nil: the node is in none.
+// clusterStateWarnings describes the loss of the cluster, or of the name in it; nil: the node is in none.
 func clusterStateWarnings(c *control.ClusterSummary) []string {
-	if c == nil || c.Etcd == "ok" {
+	switch {
+	case c == nil:
+		return nil
+	case c.NameTaken:
+		return []string{nameTakenWarning(c.Node)}
+	case c.Etcd == "ok":
 		return nil
 	}
 	return []string{"etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status"}

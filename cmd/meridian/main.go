@@ -88,7 +88,7 @@ func addGroups(root *cobra.Command) {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"serve", "Serve and check:", []*cobra.Command{initCommand(), checkCommand(), serveCommand(), demoCommand()}},
+		{"serve", "Serve and check:", []*cobra.Command{initCommand(), checkCommand(), serveCommand(), agentCommand(), demoCommand()}},
 		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand(), probeCommand()}},
 		{"operate", "Operate a running server:", []*cobra.Command{
 			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), weightCommand(), clearCommand(), filterCommand(), reloadCommand(), upgradeCommand(), configCommand(), eventsCommand(), resolversCommand(), topCommand(), zoneCommand(), journalCommand(), keysCommand(), clusterCommand(), etcdCommand(),

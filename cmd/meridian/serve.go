@@ -68,10 +68,14 @@ type serveOptions struct {
 	strict bool
 
 	allowRemoval bool
+	agent        bool // probe only: meridian agent
 }
 
-// builder returns b with the state directory of the command line.
+// builder returns b with the settings of the command line.
 func (o *serveOptions) builder(b snapshot.Builder) snapshot.Builder {
+	if o.agent {
+		return daemon.BuildAgent(b)
+	}
 	if o.state == "" {
 		return b
 	}
@@ -82,6 +86,16 @@ func (o *serveOptions) builder(b snapshot.Builder) snapshot.Builder {
 		cfg.State = o.state
 		return b(cfg)
 	}
+}
+
+// load builds the configuration and prints its errors and warnings.
+func (o *serveOptions) load(b snapshot.Builder, log io.Writer) (*snapshot.Snapshot, error) {
+	if !o.agent {
+		return loadBuilt(o.paths, b, log)
+	}
+	built, found := buildWith(o.paths, b)
+	found.warnings = forAgent(found.warnings)
+	return built, found.print(log)
 }
 
 // folders returns the directories that may hold a last good configuration.
@@ -112,7 +126,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	defer metrics.QueryLog().Close()
 	l := daemon.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
-			return loadBuilt(o.paths, o.builder(logged.useFirst(b)), log)
+			return o.load(o.builder(logged.useFirst(b)), log)
 		},
 		Documents: func() ([]config.Document, error) { return config.ReadDocuments(o.paths...) },
 		LoadDocuments: func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
@@ -124,6 +138,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 				return loadCopy(copied, o.builder(b), log)
 			},
 		},
+		Agent:  o.agent,
 		Reload: hangups, Upgrade: upgrades, Program: programPath(), Version: buildVersion(),
 		Predecessor: predecessor, Inherited: inherited, Store: handover.NewStore(inherited),
 		Notify: notifyManager, Watchdog: watchdog(),
@@ -134,6 +149,9 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 			metrics.QueryLog().Use(c, cfg)
 		},
 		Logger: logger,
+	}
+	if o.agent { // it keeps no copy of its configuration, and is restarted instead of upgraded
+		l.LastGood, l.Program = nil, ""
 	}
 	return exitCode(l.Run(ctx))
 }

@@ -87,10 +87,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		}
 	}
 	printFloods(&textWriter{w: w}, s.Floods)
-	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
-	if c := s.Cluster; c != nil {
-		fmt.Fprintf(w, "cluster %s: node %s, etcd %s, fresh %d of %d nodes\n", c.Cluster, c.Node, c.Etcd, c.Fresh, c.Nodes)
-	}
+	printProcess(w, s)
 	printOverrides(w, s)
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
@@ -118,6 +115,24 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		}
 	}
 	return nil
+}
+
+// printProcess prints what the process does, and its cluster.
+func printProcess(w io.Writer, s *control.Status) {
+	c := s.Cluster
+	if c != nil && c.Kind == agentKind {
+		fmt.Fprintf(w, "agent, probing what %s has, started %s ago\n", s.Config, age(s.StartedAt, s.At))
+	} else {
+		fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
+	}
+	if c == nil {
+		return
+	}
+	of := "nodes"
+	if c.Agents > 0 {
+		of = "nodes and agents"
+	}
+	fmt.Fprintf(w, "cluster %s: %s %s, etcd %s, fresh %d of %d %s\n", c.Cluster, c.Kind, c.Node, c.Etcd, c.Fresh, c.Nodes, of)
 }
 
 // printOverrides prints the overrides and the maintenance windows, one in a line.

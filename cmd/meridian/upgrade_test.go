@@ -74,8 +74,16 @@ func startUpgradable(t *testing.T, keepsState bool) *upgradable {
 	return u
 }
 
-// start starts the first process.
+// start starts the first process, and waits until it serves.
 func (u *upgradable) start(program string, args ...string) {
+	u.t.Helper()
+	u.launch(program, args...)
+	at := u.log.await(u.t, `msg=serving listen=(\S+) .*admin=(\S+)`)
+	u.dns, u.admin = at[1], at[2]
+}
+
+// launch starts the first process.
+func (u *upgradable) launch(program string, args ...string) {
 	t := u.t
 	t.Helper()
 	reader, writer, err := os.Pipe() // unlike the pipe of exec.Cmd, it outlives the first process
@@ -101,8 +109,6 @@ func (u *upgradable) start(program string, args ...string) {
 		<-copied // every process that had the pipe has ended
 		reader.Close()
 	})
-	at := u.log.await(t, `msg=serving listen=(\S+) .*admin=(\S+)`)
-	u.dns, u.admin = at[1], at[2]
 }
 
 // binary returns the path of the program that runs as meridian.

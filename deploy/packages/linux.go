@@ -94,6 +94,7 @@ func (r *release) contents() (files.Contents, error) {
 		r.content("files/meridian.yaml", "/etc/meridian/meridian.yaml", files.TypeConfigNoReplace, 0o644),
 		r.content("files/sysusers.conf", "/usr/lib/sysusers.d/meridian.conf", "", 0o644),
 		r.content(filepath.Join(deploy, "systemd", "meridian.service"), "/usr/lib/systemd/system/meridian.service", "", 0o644),
+		r.content(filepath.Join(deploy, "systemd", "meridian-agent.service"), "/usr/lib/systemd/system/meridian-agent.service", "", 0o644),
 		r.content(filepath.Join(deploy, "systemd", "meridian-etcd.service"), "/usr/lib/systemd/system/meridian-etcd.service", "", 0o644),
 		r.content(filepath.Join(deploy, "example", "etcd.yaml"), "/usr/share/doc/meridian/examples/etcd.yaml", "", 0o644),
 		r.content(filepath.Join(r.root, "LICENSE"), "/usr/share/doc/meridian/copyright", "", 0o644),

@@ -44,7 +44,7 @@ func output(t *testing.T, argv ...string) string {
 
 // installed are files that every package has.
 var installed = []string{
-	"/usr/bin/meridian", "/etc/meridian/meridian.yaml", "/usr/lib/systemd/system/meridian.service", "/usr/lib/systemd/system/meridian-etcd.service", "/usr/lib/sysusers.d/meridian.conf",
+	"/usr/bin/meridian", "/etc/meridian/meridian.yaml", "/usr/lib/systemd/system/meridian.service", "/usr/lib/systemd/system/meridian-agent.service", "/usr/lib/systemd/system/meridian-etcd.service", "/usr/lib/sysusers.d/meridian.conf",
 	"/usr/share/man/man1/meridian.1.gz", "/usr/share/man/man1/meridian-serve.1.gz", "/usr/share/doc/meridian/copyright",
 	"/usr/share/bash-completion/completions/meridian", "/usr/share/zsh/vendor-completions/_meridian", "/usr/share/fish/vendor_completions.d/meridian.fish",
 }
@@ -87,7 +87,7 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("tarball", func(t *testing.T) {
 		list := output(t, "tar", "-tzf", one(t, folder, "*.tar.gz"))
-		for _, file := range []string{"meridian", "meridian.service", "meridian-etcd.service", "meridian.yaml", "LICENSE", "man1/meridian.1", "completion/zsh"} {
+		for _, file := range []string{"meridian", "meridian.service", "meridian-agent.service", "meridian-etcd.service", "meridian.yaml", "LICENSE", "man1/meridian.1", "completion/zsh"} {
 			if !strings.Contains(list, "meridian-0.0.0-test-linux-amd64/"+file+"\n") {
 				t.Errorf("no %s in\n%s", file, list)
 			}

@@ -73,6 +73,7 @@ func (r *release) tarballEntries(folder, arch string) []entry {
 		{name: folder + "LICENSE", source: filepath.Join(r.root, "LICENSE"), mode: 0o644},
 		{name: folder + "meridian", source: r.binary(arch), mode: 0o755},
 		{name: folder + "meridian.service", source: filepath.Join(r.root, "deploy/systemd/meridian.service"), mode: 0o644},
+		{name: folder + "meridian-agent.service", source: filepath.Join(r.root, "deploy/systemd/meridian-agent.service"), mode: 0o644},
 		{name: folder + "meridian-etcd.service", source: filepath.Join(r.root, "deploy/systemd/meridian-etcd.service"), mode: 0o644},
 		{name: folder + "meridian.yaml", source: "files/meridian.yaml", mode: 0o644},
 		{name: folder + "completion/", mode: 0o755},

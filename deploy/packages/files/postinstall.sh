@@ -1,10 +1,10 @@
 #!/bin/sh
-# Restarts a running server after an upgrade. Without a configuration nothing is started.
+# Restarts a running server or agent after an upgrade. Without a configuration nothing is started.
 set -e
 config=/etc/meridian/meridian.yaml
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload || true
-	systemctl try-restart meridian.service || true
+	systemctl try-restart meridian.service meridian-agent.service || true
 fi
 if ! grep -q '^[^#]' "$config" 2>/dev/null; then
 	cat <<-END

@@ -6,7 +6,7 @@ case "${1:-remove}" in
 upgrade | deconfigure | failed-upgrade | 1) exit 0 ;;
 esac
 if [ -d /run/systemd/system ]; then
-	systemctl disable --now meridian.service meridian-etcd.service || true
+	systemctl disable --now meridian.service meridian-agent.service meridian-etcd.service || true
 elif command -v rc-service >/dev/null && rc-service meridian status >/dev/null 2>&1; then
 	rc-service meridian stop || true
 fi

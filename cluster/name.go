@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+
+	"meridian/cluster/observation"
+	"meridian/health"
+)
+
+// UsePrevious sets the boot of the previous process of this node, which has ended: its heartbeat does not keep the name. It is
+// called before Run.
+func (n *Node) UsePrevious(boot uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.previous = boot
+}
+
+// Boot returns the boot of this process, for UsePrevious of the next one.
+func (n *Node) Boot() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.outbox.Boot()
+}
+
+// NameIsTaken reports whether another process publishes under the name of this node, and this one does not.
+func (n *Node) NameIsTaken() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.taken
+}
+
+// otherLocked returns what another process has published under the name of this node last; nil: nothing, or this process did.
+func (n *Node) otherLocked() *observation.Vantage {
+	if v := n.book.Vantages()[n.Name]; v != nil && v.Seq != 0 && v.Boot != n.outbox.Boot() {
+		return v
+	}
+	return nil
+}
+
+// nameFreeAtLocked returns when this process may publish under its name; zero: it may now. The last heartbeat of another
+// process decides:
+//
+//	the heartbeat                                          the name is free
+//	-----------------------------------------------------  -----------------------------------------
+//	is the last of a process that has ended                now
+//	is of a process that this one has taken over from      now
+//	was stored, by the previous process of this node       now
+//	was stored: it may be of a running process             if none arrives in the time of freshness
+//	has arrived                                            if no further one arrives in that time
+//
+// A process that has lost its name to a later one, while it was cut off, waits in the same way.
+func (n *Node) nameFreeAtLocked() time.Time {
+	v := n.otherLocked()
+	switch {
+	case v == nil, v.Ended(), v.Boot == n.gone, v.Boot == n.previous && v.ArrivedAt.IsZero():
+		return time.Time{}
+	case v.ArrivedAt.After(n.connectedAt):
+		return v.ArrivedAt.Add(n.freshFor())
+	}
+	return n.connectedAt.Add(n.freshFor())
+}
+
+// namesakeLocked returns the opinion of the process that has the name of this node, which the other nodes count in its place.
+func (n *Node) namesakeLocked(id health.ProbeID) (observation.Entry, bool) {
+	if !n.taken {
+		return observation.Entry{}, false
+	}
+	return n.book.Vantages()[n.Name].Entry(id)
+}
+
+// checkOwnNameLocked reports that another process publishes under the name of this node, and the end of that.
+func (n *Node) checkOwnNameLocked(now time.Time) {
+	if n.passed || !n.connected {
+		return
+	}
+	v, was := n.otherLocked(), n.taken
+	n.taken = v != nil && now.Sub(v.ArrivedAt) <= n.freshFor() && now.Before(n.nameFreeAtLocked())
+	switch {
+	case n.taken && !was:
+		n.Report(slog.LevelError, n.Name, "another process publishes under the name of this node, and this one publishes nothing until that ends; give each node its own name and identity")
+		if n.NameTaken != nil {
+			n.NameTaken()
+		}
+	case !n.taken && was:
+		n.Report(slog.LevelInfo, n.Name, "no other process publishes under the name of this node any more")
+	}
+}
