@@ -88,6 +88,8 @@ func (d *decoder) template(n *yaml.Node, t *Template) {
 	if transfer != nil {
 		d.transfer(&z)(transfer)
 		t.Transfer = z.Transfer
+		z.Primaries = []Primary{{}} // the zones come from primaries in any case
+		d.checkLive(transfer, &z)
 	}
 	d.access(allow, deny, &t.Access)
 }

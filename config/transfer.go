@@ -24,6 +24,7 @@ type TransferPools string
 // The values of TransferPools.
 const (
 	DefaultPools TransferPools = "default" // the answer to a client of unknown location with all members up
+	LivePools    TransferPools = "live"    // the same with the present health states: a change of them is another serial, once a minute at most
 	RefusePools  TransferPools = "refuse"  // a zone with balanced names is not transferred
 )
 
@@ -42,7 +43,7 @@ func (d *decoder) transfer(z *Zone) setter {
 	return func(n *yaml.Node) {
 		t := &z.Transfer
 		d.mapping(n, []field{
-			{name: "pools", set: choose(d, &t.Pools, "contents of balanced names", DefaultPools, RefusePools)},
+			{name: "pools", set: choose(d, &t.Pools, "contents of balanced names", DefaultPools, LivePools, RefusePools)},
 			{name: "out", set: d.transferRules(&t.Out)},
 			{name: "notify", set: d.notified(&t.Notify)},
 		})
@@ -53,6 +54,23 @@ func (d *decoder) transfer(z *Zone) setter {
 			d.warn(yamldoc.Child(n, "out"), "the zone is signed here, and a transfer has no signatures: resolvers that validate refuse the answers of the other server",
 				"give it only to a server that signs the zone itself with the same keys")
 		}
+	}
+}
+
+// checkLive rejects transfers with the present health states of a zone that has no serial of its own.
+func (d *decoder) checkLive(transfer *yaml.Node, z *Zone) {
+	at := yamldoc.Child(transfer, "pools")
+	switch {
+	case z.Transfer.Pools != LivePools:
+	case len(z.Primaries) > 0:
+		d.errorf(at, "pools: live in a zone from primaries: it has their serial, which no health state changes", "write pools: default or refuse")
+	case z.Serial == KeepSerial:
+		d.errorf(at, "pools: live with serial: keep, and a change of health states has to raise the serial", "write serial: unixtime, increment or date, or leave serial out")
+	case z.Serial == "":
+		z.Serial = UnixtimeSerial
+	}
+	if t := &z.Transfer; t.Pools == LivePools && len(t.Out)+len(t.Notify) == 0 {
+		d.warn(at, "no effect: no server may transfer the zone", "write out with the secondaries, or leave pools out")
 	}
 }
 

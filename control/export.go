@@ -19,5 +19,5 @@ func (c *Control) ZoneContent(name dnsname.Name) (*transfer.Content, error) {
 	case s.Zones.Missing(id) != 0:
 		return nil, &RequestError{What: fmt.Sprintf("zone %s has no data: no primary has sent it, or it has expired", name), Hint: "meridian zone status " + string(name) + " says why"}
 	}
-	return transfer.NewDefaults(s.Zones, s.Pools).Content(s.Config, id)
+	return transfer.NewDefaults(s.Zones, s.Pools, s.Live).Content(s.Config, id)
 }

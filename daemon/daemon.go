@@ -107,6 +107,7 @@ type instance struct {
 	updates       *updateQueue       // of zones
 	copies        *secondary.Keeper  // of zones that have primaries
 	members       catalogMembers     // of catalogs
+	live          liveUpdates
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since

@@ -18,6 +18,15 @@ func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change
 		return errSuspended
 	}
 	l.journals.Use(next.Config.State)
+	live, err := transfer.CaptureLive(next.Zones, next.Pools, next.Config, transfer.LiveZones(next.Config))
+	if err != nil {
+		l.Logger.Error("cannot find the records of a transfer; secondaries keep the old ones", "error", err)
+	}
+	if live != nil {
+		with := *next
+		with.Live = live
+		next = &with
+	}
 	var served *transfer.View
 	if before != nil {
 		served = viewOf(before.Snapshot)
@@ -39,5 +48,5 @@ func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change
 
 // viewOf returns what a snapshot has for transfers.
 func viewOf(s *snapshot.Snapshot) *transfer.View {
-	return transfer.NewView(s.Config, s.Zones, s.Pools)
+	return transfer.NewView(s.Config, s.Zones, s.Pools, s.Live)
 }

@@ -115,7 +115,9 @@ func (l *instance) updatePools(ctx context.Context) {
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, instance: l}
 	copies := copyUpdates{reuse: true}
-	copies.schedule()   // some may have changed since the build
+	copies.schedule() // some may have changed since the build
+	ticks, stop := liveTicker(l.snapshotOf(g))
+	defer stop()
 	due := g.debounce() // nil: the pools have the current addresses
 	for {
 		select {
@@ -131,6 +133,8 @@ func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 			due = addresses.attempt(ctx)
 		case <-l.copies.Changes():
 			copies.schedule()
+		case now := <-ticks:
+			updateSafely(l.control, func() { l.updateLive(g, &l.live, now) })
 		case <-copies.grace:
 			copies.grace = nil
 			copies.schedule()

@@ -185,7 +185,7 @@ func (l *instance) journalOf(data *zones.Data, zone dnsname.Name) (zones.ZoneID,
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "the zone has no data"}
 	}
 	served := l.current.Snapshot
-	of, err := l.journals.OfUpdates(transfer.NewView(served.Config, data, served.Pools), id)
+	of, err := l.journals.OfUpdates(transfer.NewView(served.Config, data, served.Pools, served.Live), id)
 	switch {
 	case err != nil:
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: err.Error()}

@@ -36,6 +36,7 @@ type Snapshot struct {
 	Trust        transfer.Trust // of the rules for transfers over TLS; nil: none has certificates
 
 	Members catalog.Members // the zones of Config that come from catalogs
+	Live    *transfer.Live  // set before it serves; nil: no transfer follows health states
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,

@@ -19,6 +19,7 @@ import (
 type Defaults struct {
 	data *zones.Data
 	tree *pools.Tree
+	live *Live
 
 	mu    sync.Mutex // guards the fields below
 	fresh *pools.Tree
@@ -32,9 +33,9 @@ type binding struct {
 	widen bool
 }
 
-// NewDefaults returns the records for a snapshot. It makes none before a transfer needs them.
-func NewDefaults(data *zones.Data, tree *pools.Tree) *Defaults {
-	return &Defaults{data: data, tree: tree, known: map[binding][]zones.RRset{}}
+// NewDefaults returns the records for a snapshot. It makes none before a transfer needs them. The zones in live have those.
+func NewDefaults(data *zones.Data, tree *pools.Tree, live *Live) *Defaults {
+	return &Defaults{data: data, tree: tree, live: live, known: map[binding][]zones.RRset{}}
 }
 
 // Content is a zone as a transfer sends it. It stays valid after its snapshot is replaced.
@@ -47,7 +48,7 @@ type Content struct {
 // Content returns a zone. The snapshot is in use: the pools may read its files.
 func (d *Defaults) Content(cfg *config.Config, zone zones.ZoneID) (*Content, error) {
 	c := &Content{data: d.data, zone: zone}
-	if !d.data.HasPools(zone) {
+	if c.pools = d.live.of(zone); c.pools != nil || !d.data.HasPools(zone) {
 		return c, nil
 	}
 	d.mu.Lock()

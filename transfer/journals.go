@@ -205,12 +205,13 @@ type View struct {
 	Config   *config.Config
 	Data     *zones.Data
 	Pools    *pools.Tree
+	Live     *Live
 	Defaults *Defaults
 }
 
 // NewView returns the view of a snapshot.
-func NewView(cfg *config.Config, data *zones.Data, tree *pools.Tree) *View {
-	return &View{cfg, data, tree, NewDefaults(data, tree)}
+func NewView(cfg *config.Config, data *zones.Data, tree *pools.Tree, live *Live) *View {
+	return &View{cfg, data, tree, live, NewDefaults(data, tree, live)}
 }
 
 // Step is the change of one zone that a new snapshot brings.
@@ -262,7 +263,7 @@ func (j *Journals) overlay(next *View, zone zones.ZoneID) {
 	if len(left) > 0 {
 		j.log.Warn("updates of names that the configuration or the file now has otherwise are not served", "zone", z.Name, "names", left[:min(len(left), 10)], "count", len(left))
 	}
-	next.Data, next.Defaults = data, NewDefaults(data, next.Pools)
+	next.Data, next.Defaults = data, NewDefaults(data, next.Pools, next.Live)
 }
 
 // prepare is Prepare for a zone. It returns nil if the zone is as before.

@@ -39,7 +39,7 @@ func updated(t testing.TB, file string) *View {
 		_, err := report.Join()
 		t.Fatal(err)
 	}
-	return NewView(cfg, data, nil)
+	return NewView(cfg, data, nil, nil)
 }
 
 // newJournals returns journals in a state directory.
@@ -89,7 +89,7 @@ func update(t testing.TB, j *Journals, v *View, edit func(*dns.Msg)) (*View, boo
 	if err := of.Append(u.Change); err != nil {
 		t.Fatal(err)
 	}
-	return NewView(v.Config, data, nil), true
+	return NewView(v.Config, data, nil, nil), true
 }
 
 func rr(t testing.TB, text string) dns.RR {

@@ -34,7 +34,7 @@ func content(t testing.TB, zone, file string, keys ...string) *Content {
 		_, err := report.Join()
 		t.Fatal(err)
 	}
-	c, err := NewDefaults(data, nil).Content(cfg, 0)
+	c, err := NewDefaults(data, nil, nil).Content(cfg, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,17 @@ func nextSerial(data *zones.Data, zone zones.ZoneID, policy config.SerialPolicy,
 	return higher(own, after(before))
 }
 
+// raised returns the serial after a change that the server has made at a time.
+func raised(policy config.SerialPolicy, before uint32, at time.Time) uint32 {
+	switch policy {
+	case config.IncrementSerial:
+		return after(before)
+	case config.DateSerial:
+		return higher(after(before), dateSerial(at))
+	}
+	return higher(after(before), uint32(at.Unix()))
+}
+
 // firstSerial returns the serial of a zone of which none is known.
 func firstSerial(data *zones.Data, zone zones.ZoneID, policy config.SerialPolicy) uint32 {
 	if policy == config.DateSerial && data.MadeSOA(zone) {

@@ -90,14 +90,9 @@ func (u *Update) number(policy config.SerialPolicy, before, soa journal.Record, 
 	if u.Change == nil {
 		return u
 	}
-	serial := after(before.Serial())
-	switch {
-	case soa != before:
+	serial := raised(policy, before.Serial(), r.At)
+	if soa != before {
 		serial = soa.Serial()
-	case policy == config.DateSerial:
-		serial = higher(serial, dateSerial(r.At))
-	case policy != config.IncrementSerial:
-		serial = higher(serial, uint32(r.At.Unix()))
 	}
 	u.Change.OldSOA, u.Change.NewSOA = before, soa.WithSerial(serial)
 	u.Change.Update = &journal.Origin{Key: strings.TrimSuffix(string(r.Key), "."), At: r.At.UTC().Truncate(time.Second)}

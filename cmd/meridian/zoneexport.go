@@ -75,7 +75,7 @@ func configuredZone(paths []string, zone dnsname.Name, w, stderr io.Writer) erro
 	case s.Zones.Missing(id) != 0:
 		return hinted(fmt.Sprintf("no copy of zone %s is in the state directory", zone), "a running server has it: --server URL")
 	}
-	content, err := transfer.NewDefaults(s.Zones, s.Pools).Content(s.Config, id)
+	content, err := transfer.NewDefaults(s.Zones, s.Pools, nil).Content(s.Config, id)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.variety = newVariety(snapshot.Config, s.signed != nil)
 	s.log = newLogPolicy(s)
 	s.agent = newAgent(c, snapshot.Zones)
-	s.defaults = transfer.NewDefaults(snapshot.Zones, snapshot.Pools)
+	s.defaults = transfer.NewDefaults(snapshot.Zones, snapshot.Pools, snapshot.Live)
 	return s
 }
 
