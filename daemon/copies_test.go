@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/control"
 	"meridian/counterpart"
 	"meridian/transfer/secondary"
 )
@@ -117,6 +119,8 @@ zones: {example.com: {file: %[2]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	}
 	if _, err := again.RefreshZone(t.Context(), "example.com.", secondary.How{}); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("refresh without the primary: %v", err)
+	} else if refused := (*control.RequestError)(nil); !errors.As(err, &refused) || !strings.HasSuffix(refused.Hint, "meridian zone status example.com shows whether it is served") {
+		t.Errorf("the hint of %#v", err)
 	}
 }
 
