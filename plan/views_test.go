@@ -73,8 +73,12 @@ func TestTheForecastNamesPoolsWithoutQueries(t *testing.T) {
 		want      []plan.Unasked
 		gap       string
 	}{
-		{"IPv4 only", twoPools, []string{four}, []plan.Unasked{{Pool: "six", Type: "AAAA"}},
-			"pool six gets no query: it answers AAAA only and all clients are IPv4; add IPv6 networks with meridian plan --clients FILE\n0 % of"},
+		{
+			"IPv4 only", twoPools,
+			[]string{four},
+			[]plan.Unasked{{Pool: "six", Type: "AAAA"}},
+			"pool six gets no query: it answers AAAA only and all clients are IPv4; add IPv6 networks with meridian plan --clients FILE\n0 % of",
+		},
 		{"IPv6 only", twoPools, []string{six}, []plan.Unasked{{Pool: "web", Type: "A"}}, "pool web gets no query: it answers A only"},
 		{"both families", twoPools, []string{four, six}, nil, ""},
 		{"outside the view", ofView, []string{four}, []plan.Unasked{{Pool: "inner"}}, "pool inner gets no query: it answers views without"},

@@ -112,19 +112,28 @@ func (f *tsigFlag) Set(text string) error {
 	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
 		return errors.New("want NAME:FILE, such as xfr:/etc/meridian/xfr.key, or hmac-sha512:NAME:FILE")
 	}
-	secret, err := os.ReadFile(parts[1])
+	secret, err := readSecret(parts[1])
 	if first, _, more := strings.Cut(parts[1], ":"); errors.Is(err, fs.ErrNotExist) && more && first != "" {
 		return fmt.Errorf("%w; or %w", err, unknownAlgorithm(parts[0])) // the path may have a colon
 	}
 	if err != nil {
 		return err
 	}
-	encoded := strings.TrimSpace(string(secret))
-	if decoded, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(decoded) == 0 {
-		return fmt.Errorf("%s has no secret in base64", parts[1])
-	}
-	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: encoded}
+	*f = tsigFlag{text: text, name: dns.CanonicalName(parts[0]), algorithm: dns.Fqdn(algorithm), secret: secret}
 	return nil
+}
+
+// readSecret returns the secret in a file, in base64.
+func readSecret(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(content))
+	if decoded, err := base64.StdEncoding.DecodeString(secret); err != nil || len(decoded) == 0 {
+		return "", fmt.Errorf("%s has no secret in base64", file)
+	}
+	return secret, nil
 }
 
 func unknownAlgorithm(word string) error {

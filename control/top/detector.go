@@ -311,11 +311,7 @@ func (d *detector) end(r *rates) (ended []Flood) {
 // is the mean since then. That of a flood, and of what may begin as one, remains: otherwise a long flood would become usual.
 func (d *detector) learn(r *rates) {
 	floor := d.min / factor // no limit depends on lower rates
-	for k, n := range r.of {
-		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples && !d.remains(k) {
-			d.usual[k] = min(n.mean, floor)
-		}
-	}
+	d.learnNew(r, floor)
 	span := float64(min(d.seconds, meanOver))
 	for k, usual := range d.usual {
 		if d.remains(k) {
@@ -328,6 +324,15 @@ func (d *detector) learn(r *rates) {
 	}
 	for least := floor; len(d.usual) > tracked && !math.IsInf(least, 1); least *= 2 {
 		maps.DeleteFunc(d.usual, func(k key, usual float64) bool { return usual < least && !d.isActive(k) })
+	}
+}
+
+// learnNew adds the usual rates of keys that have none.
+func (d *detector) learnNew(r *rates, floor float64) {
+	for k, n := range r.of {
+		if _, known := d.usual[k]; !known && n.mean >= floor && n.samples >= minSamples && !d.remains(k) {
+			d.usual[k] = min(n.mean, floor)
+		}
 	}
 }
 
