@@ -117,6 +117,19 @@ type httpsConn struct {
 	handshaken atomic.Bool  // the handshake is complete
 	streams    atomic.Int64 // being served
 	once       sync.Once
+	turn       handshakeTurn
+}
+
+// BeginWork is part of encrypted.Paced.
+func (c *httpsConn) BeginWork(context.Context) error {
+	c.turn.begin(c.client)
+	return nil
+}
+
+// Write is part of net.Conn.
+func (c *httpsConn) Write(p []byte) (int, error) {
+	c.turn.end()
+	return c.TCPConn.Write(p)
 }
 
 // completed counts the handshake, once.
@@ -128,6 +141,7 @@ func (c *httpsConn) completed() {
 
 // Close closes the connection.
 func (c *httpsConn) Close() error {
+	c.turn.end()
 	c.once.Do(func() {
 		c.listener.conns.remove(&c.openConn)
 		if !c.handshaken.Load() {
@@ -151,11 +165,12 @@ func (l *httpsListener) Accept() (net.Conn, error) {
 			continue
 		}
 		l.failing.end(l.server, answer.DoH, l.Addr())
+		l.server.pollBetweenAccepts()
 		_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 		_ = conn.SetWriteBuffer(streamKernelBuffer)
 		remote := sourceOf(conn.RemoteAddr())
 		source := remote.Addr()
-		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port()}
+		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port(), turn: handshakeTurn{server: l.server}}
 		c.proxied = l.server.IsProxy(source)
 		c.unidentified = c.proxied
 		c.abort = func() { _ = conn.Close() } // http.Server then calls Close

@@ -69,19 +69,9 @@ func (t *tcpListener) beginProxied(c *stream) bool {
 	return ok
 }
 
-// proxiedConn is a TCP connection with the client of its PROXY header as the remote address.
-type proxiedConn struct {
-	*net.TCPConn
-	stream *stream
-}
-
-// RemoteAddr returns the address of the client.
-func (p proxiedConn) RemoteAddr() net.Addr {
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.stream.source, p.stream.port))
-}
-
 // Read reads from the connection, after its PROXY header if it must have one.
 func (c *httpsConn) Read(p []byte) (int, error) {
+	c.turn.end()
 	if c.proxied {
 		client, ok := c.listener.server.readProxyHeader(c.TCPConn, c.listener.conns, answer.DoH, c.listener.Addr(), &c.openConn, netip.AddrPortFrom(c.source, c.port))
 		if !ok {

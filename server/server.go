@@ -43,6 +43,8 @@ type Server struct {
 	built           time.Time
 	cores           int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
 	tcpSlots        *tcpSlots
+	acceptSlots     *tcpSlots // to accept connections; one for each processor
+	closeSlots      *tcpSlots // to close connections; one for each processor
 	handshakeSlots  *tcpSlots // fewer than processors
 	handshakeShares *shares   // of handshakeSlots
 	tls             *encrypted.TLS
@@ -81,7 +83,7 @@ func NewEmpty(o Options) *Server {
 	cores := runtime.GOMAXPROCS(0)
 	s := &Server{
 		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)), handshakeShares: newShares(max(1, cores/2)),
-		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), acceptSlots: newTCPSlots(cores), closeSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
 		transfers: make(chan struct{}, maxTransfers), updates: make(chan struct{}, maxUDPUpdates),
 	}
@@ -177,7 +179,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.mu.Unlock()
 		return errors.New("serve: Listen comes first, and Serve once")
 	}
-	for _, slots := range []*tcpSlots{s.tcpSlots, s.handshakeSlots} {
+	for _, slots := range s.slots() {
 		if err := slots.open(); err != nil {
 			s.mu.Unlock()
 			return err
@@ -202,6 +204,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
+// slots returns all slots that come through the network poller.
+func (s *Server) slots() []*tcpSlots {
+	return []*tcpSlots{s.tcpSlots, s.acceptSlots, s.closeSlots, s.handshakeSlots}
+}
+
 // drain closes the sockets and answers the queries already received.
 func (s *Server) drain() {
 	s.mu.Lock()
@@ -209,8 +216,9 @@ func (s *Server) drain() {
 	s.listening = false
 	stop(s.listeners)
 	s.listeners = nil
-	s.tcpSlots.close()
-	s.handshakeSlots.close()
+	for _, slots := range s.slots() {
+		slots.close()
+	}
 	close(s.postponed) // all workers have ended
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"sync"
@@ -97,6 +98,36 @@ func TestHandshakesTakeTurns(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestClientsHoldNoTurnOfHandshakes lets the server ask for another key share (RFC 8446 4.1.4), and does not answer. Another
+// client connects.
+func TestClientsHoldNoTurnOfHandshakes(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.Query = time.Minute
+	s, dot := serveTLS(t, snapshot)
+	hello := append([]byte{3, 3}, make([]byte, 32+1)...)      // version, random, no session
+	hello = append(hello, 0, 2, 0x13, 1, 1, 0)                // TLS_AES_128_GCM_SHA256, no compression
+	extensions := []byte{0, 43, 0, 3, 2, 3, 4}                // TLS 1.3
+	extensions = append(extensions, 0, 10, 0, 4, 0, 2, 0, 29) // X25519
+	extensions = append(extensions, 0, 13, 0, 4, 0, 2, 4, 3)  // ECDSA with P-256
+	extensions = append(extensions, 0, 51, 0, 2, 0, 0)        // no key share
+	hello = append(append(hello, 0, byte(len(extensions))), extensions...)
+	hello = append([]byte{1, 0, 0, byte(len(hello))}, hello...)
+	for range s.cores + 1 {
+		conn := dial(t, "tcp", dot)
+		_, _ = conn.Write(append([]byte{22, 3, 1, 0, byte(len(hello))}, hello...))
+		reply := make([]byte, 6)
+		if _, err := io.ReadFull(conn, reply); err != nil || reply[0] != 22 || reply[5] != 2 {
+			t.Fatalf("the server does not ask for a key share: %x, %v", reply, err)
+		}
+	}
+	dialTLS(t, dot, &tls.Config{RootCAs: roots, ServerName: "dns.example"})
+	s.handshakeShares.mu.Lock()
+	defer s.handshakeShares.mu.Unlock()
+	if s.handshakeShares.free != max(1, s.cores/2) {
+		t.Errorf("%d turns are free", s.handshakeShares.free)
 	}
 }
 

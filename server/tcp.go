@@ -120,6 +120,7 @@ func (t *tcpListener) run() {
 		switch {
 		case err == nil:
 			failing.end(t.server, t.transport, t.listener.Addr())
+			t.server.pollBetweenAccepts()
 			t.accept(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -132,6 +133,13 @@ func (t *tcpListener) run() {
 			}
 		}
 	}
+}
+
+// pollBetweenAccepts waits until the network has been polled: while many clients connect, accepting would never wait for
+// one, and UDP would wait for a time slice.
+func (s *Server) pollBetweenAccepts() {
+	s.acceptSlots.acquire(true)
+	s.acceptSlots.release()
 }
 
 // acceptFailures describes consecutive failed accepts.
@@ -205,10 +213,18 @@ func (t *tcpListener) serve(c *stream) {
 			c.passOn(t.asked)
 		}
 		t.server.tcpBuffers.put(c.in)
-		c.close()
-		t.conns.remove(&c.openConn)
-		t.server.CountConnection(t.transport, answer.Closed)
+		t.end(c)
 	})
+}
+
+// end closes a connection. Those of many clients may reach a time limit together: they end one after another, and the
+// network is polled between two of them.
+func (t *tcpListener) end(c *stream) {
+	t.server.closeSlots.acquire(true)
+	defer t.server.closeSlots.release()
+	c.close()
+	t.conns.remove(&c.openConn)
+	t.server.CountConnection(t.transport, answer.Closed)
 }
 
 // open adds a connection that was accepted at an address, and closes others to stay within the limits. It returns false

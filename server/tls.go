@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"meridian/certs"
@@ -17,11 +19,60 @@ const closeNotifyTime = 100 * time.Millisecond
 
 // encrypt makes c a connection of TLS.
 func (c *stream) encrypt(transport answer.Transport, config *tls.Config) {
-	var conn net.Conn = c.tcp
-	if c.proxied {
-		conn = proxiedConn{c.tcp, c}
+	c.transport, c.conn = transport, tls.Server(&pacedConn{TCPConn: c.tcp, stream: c, turn: handshakeTurn{server: c.server}}, config)
+}
+
+// pacedConn is the connection below one of TLS. Its handshakes take turns.
+type pacedConn struct {
+	*net.TCPConn
+	stream *stream
+	turn   handshakeTurn
+}
+
+// BeginWork is part of encrypted.Paced.
+func (c *pacedConn) BeginWork(context.Context) error {
+	c.turn.begin(c.stream.client)
+	return nil
+}
+
+// Read is part of net.Conn.
+func (c *pacedConn) Read(p []byte) (int, error) {
+	c.turn.end()
+	return c.TCPConn.Read(p)
+}
+
+// Write is part of net.Conn.
+func (c *pacedConn) Write(p []byte) (int, error) {
+	c.turn.end()
+	return c.TCPConn.Write(p)
+}
+
+// RemoteAddr returns the address of the client, which the PROXY header of the connection may say.
+func (c *pacedConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.stream.source, c.stream.port))
+}
+
+// handshakeTurn is the turn of a connection to work on its handshake. As with answers to TCP, few connections do so at the
+// same time, and the network is polled before each: UDP does not wait for handshakes. A turn is never held while the
+// server waits for the client.
+type handshakeTurn struct {
+	server *Server
+	held   atomic.Bool
+}
+
+// begin waits for the turn of a client.
+func (t *handshakeTurn) begin(client netip.Addr) {
+	t.server.handshakeShares.acquire(client, nil)
+	t.server.handshakeSlots.acquire(true)
+	t.held.Store(true)
+}
+
+// end ends the turn, if there is one.
+func (t *handshakeTurn) end() {
+	if t.held.Load() && t.held.Swap(false) {
+		t.server.handshakeSlots.release()
+		t.server.handshakeShares.release()
 	}
-	c.transport, c.conn = transport, tls.Server(conn, config)
 }
 
 // handshake completes the handshake of a connection of TLS.
@@ -29,7 +80,9 @@ func (c *stream) handshake() bool {
 	limit := c.server.Settings().Encrypted.Query
 	_ = c.conn.SetDeadline(time.Now().Add(limit)) // fails only if closed, as the handshake will
 	c.resetDrainDeadlines()
-	if err := c.conn.(*tls.Conn).Handshake(); err != nil { // encrypt made conn
+	over := c.conn.(*tls.Conn) // encrypt made it
+	defer over.NetConn().(*pacedConn).turn.end()
+	if err := over.Handshake(); err != nil {
 		if wrong := (tls.RecordHeaderError{}); errors.As(err, &wrong) && !c.proxied && proxy.MayStart(wrong.RecordHeader[:]) {
 			c.server.CountUntrusted(c.source)
 		}
@@ -63,9 +116,8 @@ func (s *Server) asksCertificates() bool { return len(s.Snapshot().Trust) > 0 }
 // errDraining is the error of a handshake that waits while its listener stops.
 var errDraining = errors.New("the server stops accepting connections")
 
-// inHandshakeSlot runs the costly part of the handshake of a client. As with answers to TCP, few run at the same time,
-// and the network is polled before each: UDP does not wait for handshakes. Clients take turns. Handshakes of QUIC that
-// wait for a slot fail when their listener drains.
+// inHandshakeSlot runs the signature of a handshake of QUIC in a turn of the client. Handshakes that wait for a turn fail when
+// their listener drains.
 func (s *Server) inHandshakeSlot(ctx context.Context, client net.Addr, work func()) error {
 	var draining <-chan struct{}
 	if h, ok := ctx.Value(handshakeKey{}).(*handshake); ok {

@@ -29,6 +29,13 @@ type TLS struct {
 // client all that handshakes have. The context is that of the handshake. An error means that the handshake has to end.
 type Gate func(ctx context.Context, client net.Addr, work func()) error
 
+// Paced is a connection that takes part in this by itself: over TCP, the whole work from the first message of the client on is in
+// one goroutine, until the client has to answer.
+type Paced interface {
+	// BeginWork waits for the turn of the client. The turn ends when the connection is read or written next, or closed.
+	BeginWork(ctx context.Context) error
+}
+
 // NewTLS returns settings with the certificates that current returns at each handshake. Clients of transports that transfer
 // zones are asked for their certificates while asks returns true. They need none: the rules of transfers verify them.
 func NewTLS(current func() *certs.Material, asks func() bool, gate Gate) *TLS {
@@ -53,7 +60,12 @@ func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: minVersion,
 		NextProtos: protocols,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if paced, ok := hello.Conn.(Paced); ok {
+				if err := paced.BeginWork(hello.Context()); err != nil {
+					return nil, err
+				}
+			}
 			now := t.current()
 			if now == nil {
 				return nil, errNoCertificate
@@ -80,6 +92,9 @@ func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string)
 		DynamicRecordSizingDisabled: true, // answers are small, and written together
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert := *choose(m.Certificates, hello)
+			if _, paced := hello.Conn.(Paced); paced {
+				return &cert, nil
+			}
 			if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
 				cert.PrivateKey = gatedSigner{signer, hello.Context(), hello.Conn.RemoteAddr(), t.gate}
 			}
@@ -110,7 +125,7 @@ func choose(all []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate 
 	return &all[0]
 }
 
-// gatedSigner is a private key that is used through a gate: the signature is most of the work of a handshake.
+// gatedSigner is a private key that is used through a gate: the signature is much of the work of a handshake.
 type gatedSigner struct {
 	crypto.Signer
 	ctx    context.Context
