@@ -141,6 +141,7 @@ func (c *stream) receive() bool {
 			return false
 		}
 	}
+	c.readReceived()
 	c.touch()
 	return true
 }

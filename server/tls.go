@@ -27,6 +27,32 @@ type pacedConn struct {
 	*net.TCPConn
 	stream *stream
 	turn   handshakeTurn
+
+	received bool // Read returns nothing: TLS is to use what it has received. Only the goroutine of the stream uses it
+}
+
+// errNotReceived is the error of a read of what TLS has not received. It is temporary, so that TLS reads again later.
+type errNotReceived struct{}
+
+func (errNotReceived) Error() string   { return "nothing more is received" }
+func (errNotReceived) Timeout() bool   { return true }
+func (errNotReceived) Temporary() bool { return true }
+
+// readReceived appends the queries that TLS has received already: a read returns those of one record, and clients send each
+// query in a record of its own.
+func (c *stream) readReceived() {
+	over, ok := c.conn.(*tls.Conn)
+	if !ok {
+		return
+	}
+	below := over.NetConn().(*pacedConn) // encrypt made it
+	below.received = true
+	for more := true; more && len(c.in) < cap(c.in); {
+		n, err := over.Read(c.in[len(c.in):cap(c.in)])
+		c.in = c.in[:len(c.in)+n]
+		more = err == nil && n > 0 // TLS returns other errors again
+	}
+	below.received = false
 }
 
 // BeginWork is part of encrypted.Paced.
@@ -37,6 +63,9 @@ func (c *pacedConn) BeginWork(context.Context) error {
 
 // Read is part of net.Conn.
 func (c *pacedConn) Read(p []byte) (int, error) {
+	if c.received {
+		return 0, errNotReceived{}
+	}
 	c.turn.end()
 	return c.TCPConn.Read(p)
 }

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -301,4 +303,65 @@ func TestTLSOutlivesClientsThatLeave(t *testing.T) {
 		return nil
 	})
 	ask()
+}
+
+// gatheringConn is a connection that keeps what is written until Flush, and counts the TLS records that it reads.
+type gatheringConn struct {
+	net.Conn
+	out, in bytes.Buffer
+	gather  bool
+}
+
+func (c *gatheringConn) Write(p []byte) (int, error) {
+	if c.gather {
+		return c.out.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *gatheringConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.in.Write(p[:n])
+	return n, err
+}
+
+// records returns the number of records read since the last call.
+func (c *gatheringConn) records() (n int) {
+	for ; c.in.Len() >= 5; n++ {
+		head := c.in.Next(5)
+		c.in.Next(int(binary.BigEndian.Uint16(head[3:])))
+	}
+	return n
+}
+
+// TestTLSAnswersRecordsTogether sends a query in each of many records at once, and one in parts.
+func TestTLSAnswersRecordsTogether(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	_, at := serveTLS(t, snapshot)
+	below := &gatheringConn{Conn: dial(t, "tcp", at)}
+	conn := tls.Client(below, &tls.Config{RootCAs: roots, ServerName: "dns.example"})
+	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
+	_, _ = conn.Write(query)
+	readFrame(t, conn) // with it, the client has read the tickets
+	below.records()
+	below.gather = true
+	const queries = 100
+	for i := range queries {
+		binary.BigEndian.PutUint16(query[frameHead:], uint16(i))
+		_, _ = conn.Write(query[:1+i%len(query)])
+		if rest := query[1+i%len(query):]; len(rest) > 0 {
+			_, _ = conn.Write(rest)
+		}
+	}
+	if _, err := below.Conn.Write(below.out.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range queries {
+		if m := readFrame(t, conn); m.Id != uint16(i) || len(m.Answer) != 1 {
+			t.Fatalf("answer %d: %v", i, m)
+		}
+	}
+	if n := below.records(); n > queries/2 {
+		t.Errorf("%d answers come in %d records", queries, n)
+	}
 }
