@@ -80,6 +80,8 @@ var below = map[string][]string{
 	"bench/farm":      {"config"},
 	"bench/flood":     {},
 	"bench/gen":       {"config", "counterpart"},
+	"bench/quicload":  {},
+	"bench/stall":     {},
 	"bench/table":     {},
 	"bench/verify":    {},
 	"deploy":          {"cluster/etcdserver", "config", "counterpart", "snapshot"},

@@ -22,7 +22,7 @@ import (
 // TestStalledClientsTakeNothingFromUDP has more clients of each transport than it may have, which do not complete their queries
 // or handshakes. All queries over UDP are answered, the limits hold, and the clients leave nothing behind.
 func TestStalledClientsTakeNothingFromUDP(t *testing.T) {
-	const most, each = 40, 60
+	const most, each = 20, 30
 	snapshot, roots := encryptedWorld(t)
 	any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	limits := &snapshot.Config.Server
@@ -49,13 +49,12 @@ func TestStalledClientsTakeNothingFromUDP(t *testing.T) {
 			}
 		}
 	}
-	answered("no client", 1)
-	base := runtime.NumGoroutine()
-	for _, c := range []struct {
+	type stalling struct {
 		what  string
 		over  answer.Transport
 		stall func() io.Closer
-	}{
+	}
+	ways := []stalling{
 		{"queries over TCP", answer.TCP, func() io.Closer { return begun(dial(t, "tcp", s.Addrs()[0]), query[:3]) }},
 		{"handshakes of TLS", answer.DoT, func() io.Closer { return begun(dial(t, "tcp", at[answer.DoT][0]), []byte{22, 3, 1, 2, 0, 1}) }},
 		{"queries over TLS", answer.DoT, func() io.Closer { return begun(dialTLS(t, at[answer.DoT][0], secure("dot")), query[:3]) }},
@@ -69,7 +68,14 @@ func TestStalledClientsTakeNothingFromUDP(t *testing.T) {
 			}
 			return closer(func() error { return conn.CloseWithError(0, "") })
 		}},
-	} {
+	}
+	allGone := func(n answer.Connections) bool { return n.Open == 0 && n.Accepted > 0 }
+	for _, c := range ways {
+		_ = c.stall().Close()
+		awaitConnections(t, s, c.over, allGone)
+	}
+	base := runtime.NumGoroutine() // all that the server needs have begun
+	for _, c := range ways {
 		before := s.Counters().Connections[c.over].Evicted
 		var clients []io.Closer
 		for range each {
@@ -81,7 +87,7 @@ func TestStalledClientsTakeNothingFromUDP(t *testing.T) {
 		for _, client := range clients {
 			_ = client.Close()
 		}
-		awaitConnections(t, s, c.over, func(n answer.Connections) bool { return n.Open == 0 })
+		awaitConnections(t, s, c.over, allGone)
 	}
 	if n := s.Counters(); n.UDP != asked || n.Encrypted() != 0 || n.TCP != 0 {
 		t.Errorf("%d queries over UDP, counters %+v", asked, n)
