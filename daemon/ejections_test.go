@@ -77,7 +77,7 @@ server: {listen: ["127.0.0.1:0"], workers: 1%s}
 admin: {listen: "127.0.0.1:0"}
 health: {max_ejection: %s}
 checks:
-  alive: {type: tcp, port: %d, interval: 100ms, timeout: 100ms, rise: 1, fall: 1}
+  alive: {type: tcp, port: %d, interval: 400ms, timeout: 400ms, rise: 1, fall: 1}
 zones:
   example.com:
     nameservers: {ns1.example.net: []}

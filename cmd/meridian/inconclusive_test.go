@@ -14,7 +14,7 @@ const inconclusiveConfig = `
 server: {listen: ["127.0.0.1:0"]}
 admin: {listen: 127.0.0.1:0}
 checks:
-  elsewhere: {type: tcp, port: %d, source: 192.0.2.9, interval: 100ms, timeout: 100ms, rise: 1, fall: 1}
+  elsewhere: {type: tcp, port: %d, source: 192.0.2.9, interval: 400ms, timeout: 400ms, rise: 1, fall: 1}
 pools:
   web:
     policy: failover

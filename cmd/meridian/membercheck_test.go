@@ -12,7 +12,7 @@ const memberCheckConfig = `
 server: {listen: ["127.0.0.1:0"]}
 admin: {listen: 127.0.0.1:0}
 checks:
-  web: {type: http, port: %[1]d, interval: 100ms, timeout: 100ms, rise: 1, fall: 1}
+  web: {type: http, port: %[1]d, interval: 400ms, timeout: 400ms, rise: 1, fall: 1}
 pools:
   web:
     policy: failover

@@ -64,7 +64,7 @@ func writeTargets(t *testing.T, file, listen, resolver, target string, port int)
 	text := fmt.Sprintf(`
 server: {listen: [%q], resolvers: [%q]}
 checks:
-  web: {type: http, port: %d, interval: 100ms, timeout: 100ms, fall: 2, rise: 2}
+  web: {type: http, port: %d, interval: 400ms, timeout: 400ms, fall: 2, rise: 2}
 pools:
   web:
     policy: failover

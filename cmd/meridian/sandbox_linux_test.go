@@ -67,7 +67,7 @@ func restrictFamilies(allowed []uint32) error {
 const sandboxConfig = `
 server: {listen: ["127.0.0.1:0"]}
 admin: {listen: 127.0.0.1:0}
-checks: {side: {type: http, unix: side.sock, interval: 100ms, timeout: 100ms}}
+checks: {side: {type: http, unix: side.sock, interval: 400ms, timeout: 400ms}}
 pools: {web: {policy: failover, check: side, members: [{name: a, addresses: [127.0.0.1]}]}}
 zones:
   example.net: {nameservers: {ns1.example.org: []}, contact: h@example.net, names: {www: {pool: web}}}

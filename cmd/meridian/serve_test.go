@@ -94,7 +94,7 @@ func writeConfig(t *testing.T, file, listen, zone string, port int) {
 	text := fmt.Sprintf(`
 server: {listen: [%q]}
 checks:
-  web: {type: http, port: %d, interval: 100ms, timeout: 100ms, fall: 2, rise: 2}
+  web: {type: http, port: %d, interval: 400ms, timeout: 400ms, fall: 2, rise: 2}
 pools:
   web:
     policy: failover
