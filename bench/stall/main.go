@@ -214,8 +214,12 @@ func stallHTTP2(ctx context.Context, o options, from net.IP, begun func(int)) er
 	begin := func(stream uint32) {
 		header.Reset()
 		for _, f := range []hpack.HeaderField{
-			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "dns.example"}, {Name: ":path", Value: "/dns-query"},
-			{Name: "content-type", Value: "application/dns-message"}, {Name: "content-length", Value: "40"},
+			{Name: ":method", Value: "POST"},
+			{Name: ":scheme", Value: "https"},
+			{Name: ":authority", Value: "dns.example"},
+			{Name: ":path", Value: "/dns-query"},
+			{Name: "content-type", Value: "application/dns-message"},
+			{Name: "content-length", Value: "40"},
 		} {
 			_ = encoder.WriteField(f)
 		}
