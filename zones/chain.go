@@ -29,21 +29,21 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 	if !slices.Contains(wanted, true) {
 		return nil
 	}
-	c := &Chains{data: s, position: make([]uint32, len(s.nodes)), zones: make([]run, len(s.zones))}
-	for i := 1; i < len(s.nodes); i++ {
-		if n := &s.nodes[i]; wanted[n.zone] && s.inChain(NodeID(i)) {
-			c.order = append(c.order, NodeID(i))
+	c := &Chains{data: s, position: make([]uint32, s.count()), zones: make([]run, len(s.zones))}
+	for id := NodeID(1); id < s.count(); id++ {
+		if wanted[s.node(id).zone] && s.inChain(id) {
+			c.order = append(c.order, id)
 		}
 	}
 	slices.SortFunc(c.order, func(a, b NodeID) int {
-		if za, zb := s.nodes[a].zone, s.nodes[b].zone; za != zb {
+		if za, zb := s.node(a).zone, s.node(b).zone; za != zb {
 			return int(za) - int(zb)
 		}
 		return s.NodeName(a).Compare(s.NodeName(b))
 	})
 	for i, id := range c.order {
 		c.position[id] = uint32(i) + 1
-		z := &c.zones[s.nodes[id].zone]
+		z := &c.zones[s.node(id).zone]
 		if z.count == 0 {
 			z.first = uint32(i)
 		}
@@ -54,7 +54,7 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 
 // inChain reports whether a node has an NSEC record.
 func (s *Data) inChain(id NodeID) bool {
-	n := &s.nodes[id]
+	n := s.node(id)
 	if s.Presigned(n.zone) != nil {
 		if _, ok := s.RRset(id, dns.TypeNSEC); !ok {
 			return false // also if it is the parent side of an apex that the zone does not delegate
@@ -65,7 +65,7 @@ func (s *Data) inChain(id NodeID) bool {
 		return false
 	case n.flags.has(isAbove):
 		apex := s.find(s.NodeName(id))
-		return s.zones[s.nodes[apex].zone].above == id // else a cut lies between the two zones
+		return s.zones[s.node(apex).zone].above == id // else a cut lies between the two zones
 	case n.cover != 0 && n.cover != id:
 		return false
 	}
@@ -77,12 +77,12 @@ func (c *Chains) At(node NodeID) NodeID {
 	if c.position[node] != 0 {
 		return node
 	}
-	return c.Before(c.data.nodes[node].zone, c.data.NodeName(node))
+	return c.Before(c.data.node(node).zone, c.data.NodeName(node))
 }
 
 // Next returns the name after that of a node in the zone's ring. The node has an NSEC record.
 func (c *Chains) Next(node NodeID) dnsname.Wire {
-	z := c.zones[c.data.nodes[node].zone]
+	z := c.zones[c.data.node(node).zone]
 	at := c.position[node] // that of the next node, unless the node is the last one
 	if at == z.first+z.count {
 		at = z.first
@@ -114,7 +114,7 @@ func (s *Data) Encloser(name dnsname.Wire) dnsname.Wire { return s.NodeName(s.en
 
 // GivesCName reports whether a pool may answer for node with a CNAME, to any client.
 func (s *Data) GivesCName(node NodeID) bool {
-	n := &s.nodes[node]
+	n := s.node(node)
 	if !n.flags.has(isBalanced) {
 		return false
 	}
@@ -127,4 +127,4 @@ func (s *Data) GivesCName(node NodeID) bool {
 }
 
 // ZoneOf returns the zone of a node.
-func (s *Data) ZoneOf(node NodeID) ZoneID { return s.nodes[node].zone }
+func (s *Data) ZoneOf(node NodeID) ZoneID { return s.node(node).zone }

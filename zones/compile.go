@@ -83,7 +83,9 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 	if len(c.errs) > 0 {
 		return nil, c.Report
 	}
-	c.s.spans, c.s.created = spansOf(c.s.nodes), NodeID(len(c.s.nodes))
+	c.s.number()
+	c.s.merged.delegations = len(c.s.cuts) + len(c.s.glue)
+	c.s.configured = c.s.Summary()
 	return c.s, c.Report
 }
 
@@ -258,7 +260,11 @@ func (c *compiler) link() {
 	nodes := c.s.nodes
 	for i := 1; i < len(nodes); i++ {
 		n, up := &nodes[i], c.parents[i]
-		if n.flags.has(isApex) || up == 0 {
+		if up == 0 {
+			continue
+		}
+		nodes[up].below++
+		if n.flags.has(isApex) {
 			continue
 		}
 		switch above := &nodes[up]; {

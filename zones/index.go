@@ -7,12 +7,14 @@ import (
 	"meridian/dnsname"
 )
 
+func (s *Data) hash(name []byte) uint64 { return maphash.Bytes(s.seed, name) }
+
 // find returns the node with exactly this name, or 0.
 func (s *Data) find(name []byte) NodeID {
-	hash := maphash.Bytes(s.seed, name)
-	mask := uint64(len(s.index) - 1)
+	hash := s.hash(name)
+	mask := s.slots() - 1
 	for i := hash & mask; ; i = (i + 1) & mask {
-		slot := s.index[i]
+		slot := s.slot(i)
 		if slot == 0 {
 			return 0
 		}
@@ -55,7 +57,7 @@ func (c *compiler) growIndex() {
 
 // insert adds a node to the index, which has room.
 func (s *Data) insert(id NodeID) {
-	hash := maphash.Bytes(s.seed, s.NodeName(id))
+	hash := s.hash(s.NodeName(id))
 	mask := uint64(len(s.index) - 1)
 	i := hash & mask
 	for s.index[i] != 0 {

@@ -53,20 +53,20 @@ func (s *Data) Lookup(name dnsname.Wire, qtype uint16) Match {
 
 // existing returns the outcome for a name that is a node.
 func (s *Data) existing(id NodeID, qtype uint16) Match {
-	n := &s.nodes[id]
+	n := s.node(id)
 	switch {
 	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS || s.orphan(n)):
 		return s.covered(n)
 	case qtype == dns.TypeDS && n.flags.has(isApex) && s.zones[n.zone].above != 0:
 		above := s.zones[n.zone].above
-		return Match{Kind: Exact, Zone: s.nodes[above].zone, Node: above}
+		return Match{Kind: Exact, Zone: s.node(above).zone, Node: above}
 	}
 	return Match{Kind: Exact, Zone: n.zone, Node: id}
 }
 
 // missing returns the outcome for a name that is not a node, below its closest encloser.
 func (s *Data) missing(encloser NodeID) Match {
-	n := &s.nodes[encloser]
+	n := s.node(encloser)
 	switch {
 	case encloser == 0:
 		return Match{Kind: Refused}
@@ -85,7 +85,7 @@ func (s *Data) orphan(n *node) bool { return n.flags.has(isApex) && s.zones[n.zo
 
 // covered returns the outcome at and below n, which has a cover.
 func (s *Data) covered(n *node) Match {
-	switch cover := &s.nodes[n.cover]; {
+	switch cover := s.node(n.cover); {
 	case cover.flags.has(isCut):
 		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
 	case cover.flags.has(isDName):

@@ -1,6 +1,10 @@
 package zones
 
 import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+
 	"meridian/dnsname"
 	"meridian/pools"
 )
@@ -13,6 +17,7 @@ type node struct {
 	cover   NodeID // the cut at or above it, the DNAME above it, or the apex of its zone if that has no data; 0: none
 	wild    NodeID // the wildcard directly below it in its zone; 0: none
 	extra   uint32 // index of bindings when balanced, of cuts when a cut
+	below   uint32 // the number of nodes directly below it, in any zone
 	sets    uint16
 	nameLen uint8
 	flags   flags
@@ -36,12 +41,11 @@ func (f flags) has(flag flags) bool { return f&flag != 0 }
 
 // zone is a zone of the snapshot.
 type zone struct {
-	apex     NodeID
-	above    NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
-	negative rrset
-	changed  int64 // when its files last changed, in seconds since 1970
-	madeSOA  bool  // its SOA is not from a file
-	missing  Missing
+	apex    NodeID
+	above   NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
+	changed int64  // when its files last changed, in seconds since 1970
+	madeSOA bool   // its SOA is not from a file
+	missing Missing
 }
 
 // cut is a delegation.
@@ -88,7 +92,7 @@ const (
 // Service, the types of its members' records, and every type if it has a CName. It returns nil for other names. Do not
 // change the binding, which several names may share.
 func (s *Data) Balanced(node NodeID) *Binding {
-	n := &s.nodes[node]
+	n := s.node(node)
 	if !n.flags.has(isBalanced) {
 		return nil
 	}
@@ -96,7 +100,14 @@ func (s *Data) Balanced(node NodeID) *Binding {
 }
 
 // Negative returns the SOA of a zone for negative answers, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
-func (s *Data) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
+// The minimum is the last field of the SOA. It is empty for a zone without data.
+func (s *Data) Negative(zone ZoneID) RRset {
+	soa, ok := s.RRset(s.zones[zone].apex, dns.TypeSOA)
+	if ok {
+		soa.TTL = min(soa.TTL, binary.BigEndian.Uint32(soa.Data[len(soa.Data)-4:]))
+	}
+	return soa
+}
 
 // Apex returns a zone's name in wire form. Do not change it.
 func (s *Data) Apex(zone ZoneID) dnsname.Wire { return s.NodeName(s.zones[zone].apex) }
@@ -106,15 +117,19 @@ func (s *Data) ApexNode(zone ZoneID) NodeID { return s.zones[zone].apex }
 
 // NodeName returns a node's name in wire form. Do not change it.
 func (s *Data) NodeName(node NodeID) dnsname.Wire {
-	n := &s.nodes[node]
-	end := n.name + uint32(n.nameLen)
-	return s.names[n.name:end:end]
+	n := s.node(node)
+	names, at := s.names, n.name
+	if base := uint32(len(names)); at >= base && s.updated != nil {
+		names, at = s.updated.names, at-base
+	}
+	end := at + uint32(n.nameLen)
+	return names[at:end:end]
 }
 
 // Glue returns the nameservers of the cut at node that have static addresses in our zones: their records are the
 // additional section of a referral (RFC 9471). It returns nil if node is not a cut. Do not change it.
 func (s *Data) Glue(node NodeID) []GlueID {
-	n := &s.nodes[node]
+	n := s.node(node)
 	if !n.flags.has(isCut) {
 		return nil
 	}
@@ -127,8 +142,7 @@ func (s *Data) Glue(node NodeID) []GlueID {
 // with uncompressed owner names. Do not change them.
 func (s *Data) GlueRecords(id GlueID) (count int, records []byte) {
 	g := s.glue[id]
-	end := g.off + g.length
-	return int(g.count), s.data[g.off:end:end]
+	return int(g.count), s.octets(g.off, g.length)
 }
 
 // ZoneSummary counts the content of a zone.
@@ -146,8 +160,8 @@ func (s *Data) Summary() []ZoneSummary {
 	for i := range all {
 		all[i].Zone, all[i].Serial = s.config.Zones[i].Name, s.Serial(ZoneID(i))
 	}
-	for i := range s.nodes[1:] {
-		n := &s.nodes[1+i]
+	for id := NodeID(1); id < s.count(); id++ {
+		n := s.node(id)
 		z := &all[n.zone]
 		if n.flags.has(isBalanced) {
 			z.Balanced++
@@ -163,22 +177,17 @@ func (s *Data) Summary() []ZoneSummary {
 }
 
 // Configured counts as Summary does, without what updates changed. Do not change it.
-func (s *Data) Configured() []ZoneSummary {
-	if s.configured != nil {
-		return s.configured
-	}
-	return s.Summary()
-}
+func (s *Data) Configured() []ZoneSummary { return s.configured }
 
 // LargestTTLs returns the largest TTL of each zone, in configuration order: of its records, of the names that are bound
 // to pools, and of negative answers. That is how long resolvers may keep what the zone has now.
 func (s *Data) LargestTTLs() []uint32 {
 	all := make([]uint32, len(s.zones))
 	for i := range all {
-		all[i] = s.zones[i].negative.ttl
+		all[i] = s.Negative(ZoneID(i)).TTL
 	}
-	for i := range s.nodes[1:] {
-		n := &s.nodes[1+i]
+	for id := NodeID(1); id < s.count(); id++ {
+		n := s.node(id)
 		largest := &all[n.zone]
 		if n.flags.has(isBalanced) {
 			for b := range s.bindingsOf(n) {

@@ -16,7 +16,6 @@ func (c *compiler) render() {
 			continue
 		}
 		c.setSerial(ZoneID(i))
-		c.s.renderNegative(ZoneID(i))
 	}
 	known := make(map[NodeID]GlueID)
 	for i := range c.s.nodes {
@@ -30,18 +29,6 @@ func (c *compiler) render() {
 			}
 		}
 	}
-}
-
-// renderNegative prepares the SOA of negative answers. The minimum is the last field of the SOA, and there is one SOA (RFC 2308 3).
-func (s *Data) renderNegative(zone ZoneID) {
-	z := &s.zones[zone]
-	for _, set := range s.nodeSets(&s.nodes[z.apex]) {
-		if set.typ == dns.TypeSOA {
-			z.negative = set
-		}
-	}
-	minimum := binary.BigEndian.Uint32(s.data[z.negative.off+z.negative.length-4:])
-	z.negative.ttl = min(z.negative.ttl, minimum)
 }
 
 // renderCut collects the nameservers of a delegation with static addresses in our zones. It renders their records once,
@@ -66,20 +53,21 @@ func (s *Data) renderCut(id NodeID, known map[NodeID]GlueID) cut {
 
 // renderGlue renders the address records of a nameserver; none for node 0.
 func (s *Data) renderGlue(ns NodeID) GlueID {
-	g := glue{off: uint32(len(s.data))}
+	var g glue
+	var records []byte
 	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
 		if set, ok := s.RRset(ns, typ); ok && s.roomForGlue() {
-			s.data = set.append(s.data, s.NodeName(ns))
+			records = set.append(records, s.NodeName(ns))
 			g.count += uint32(set.Count)
 		}
 	}
-	g.length = uint32(len(s.data)) - g.off
+	g.off, g.length = s.addData(records), uint32(len(records))
 	s.glue = append(s.glue, g)
 	return GlueID(len(s.glue) - 1)
 }
 
 // roomForGlue reports whether there is room for the glue of one more set.
-func (s *Data) roomForGlue() bool { return len(s.data) <= math.MaxUint32-maxGlue }
+func (s *Data) roomForGlue() bool { return s.dataSize() <= math.MaxUint32-maxGlue }
 
 // maxGlue is more than the glue of one set can take: the owner's name and ten octets
 // for each of its records, of which the smallest has four.

@@ -52,7 +52,7 @@ func (s *Data) Reports(agent dnsname.Name) NodeID {
 		return 0
 	}
 	id := s.find(reportsName(agent))
-	if id == 0 || s.nodes[id].cover != 0 {
+	if id == 0 || s.node(id).cover != 0 {
 		return 0
 	}
 	if _, ok := s.RRset(id, dns.TypeTXT); !ok {

@@ -24,7 +24,7 @@ type RRset struct {
 
 // RRset finds the static records of a type at node.
 func (s *Data) RRset(node NodeID, qtype uint16) (RRset, bool) {
-	sets := s.nodeSets(&s.nodes[node])
+	sets := s.nodeSets(s.node(node))
 	for i := range sets {
 		if sets[i].typ == qtype {
 			return s.rrset(&sets[i]), true
@@ -35,7 +35,7 @@ func (s *Data) RRset(node NodeID, qtype uint16) (RRset, bool) {
 
 // RRsets returns all static record sets at node (for ANY), without balanced A and AAAA.
 func (s *Data) RRsets(node NodeID) []RRset {
-	sets := s.nodeSets(&s.nodes[node])
+	sets := s.nodeSets(s.node(node))
 	all := make([]RRset, len(sets))
 	for i := range sets {
 		all[i] = s.rrset(&sets[i])
@@ -44,12 +44,15 @@ func (s *Data) RRsets(node NodeID) []RRset {
 }
 
 func (s *Data) nodeSets(n *node) []rrset {
-	return s.sets[n.set : n.set+uint32(n.sets)]
+	sets, first := s.sets, n.set
+	if base := uint32(len(sets)); first >= base && s.updated != nil {
+		sets, first = s.updated.sets, first-base
+	}
+	return sets[first : first+uint32(n.sets)]
 }
 
 func (s *Data) rrset(set *rrset) RRset {
-	end := set.off + set.length
-	return RRset{Type: set.typ, TTL: set.ttl, Count: int(set.count), Data: s.data[set.off:end:end]}
+	return RRset{Type: set.typ, TTL: set.ttl, Count: int(set.count), Data: s.octets(set.off, set.length)}
 }
 
 // RRs unpacks an RRset for the slow path.

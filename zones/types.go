@@ -18,7 +18,7 @@ import (
 //
 // A CNAME of a pool is never in it: with CNAME, the record would prove nothing about other types (RFC 6840 4.3).
 func (s *Data) AppendTypes(types []uint16, node NodeID) []uint16 {
-	n := &s.nodes[node]
+	n := s.node(node)
 	if n.flags.has(isCut) || n.flags.has(isAbove) {
 		types = append(types, dns.TypeNS)
 		if _, signed := s.RRset(node, dns.TypeDS); signed {
@@ -61,12 +61,12 @@ func (s *Data) appendGiven(types []uint16, n *node) []uint16 {
 
 // Delegates reports whether node is a zone cut, or the parent side of an apex of ours.
 func (s *Data) Delegates(node NodeID) bool {
-	n := &s.nodes[node]
+	n := s.node(node)
 	return n.flags.has(isCut) || n.flags.has(isAbove)
 }
 
 // IsApex reports whether node is the apex of a zone.
-func (s *Data) IsApex(node NodeID) bool { return s.nodes[node].flags.has(isApex) }
+func (s *Data) IsApex(node NodeID) bool { return s.node(node).flags.has(isApex) }
 
 // families holds whether a pool can answer with addresses of each family.
 type families struct{ v4, v6 bool }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
-	"slices"
 
 	"github.com/miekg/dns"
 
@@ -20,45 +18,112 @@ type SetChange struct {
 	Data  [][]byte // of the records; none: the set is removed
 }
 
-// Update returns the data with other record sets in one zone. Both share what did not change: what an update costs besides a copy
-// of the nodes is what it changes. Each data can be updated once: a second update would overwrite the first one. The zone is not
-// presigned, the names are not balanced, no type is DNAME, and the changes have the SOA with its new serial.
+// ZoneChange is changes of a zone. They have the SOA with its new serial.
+type ZoneChange struct {
+	Zone ZoneID
+	Sets []SetChange
+}
+
+// Update is UpdateZones for one zone.
 func (s *Data) Update(zone ZoneID, changes []SetChange) (*Data, error) {
-	u := &updater{d: s.fork(), zone: zone, touched: map[NodeID]bool{}}
+	return s.UpdateZones([]ZoneChange{{zone, changes}})
+}
+
+// UpdateZones returns the data with other record sets. Both share what did not change. Besides a table of the pages, a few KiB for
+// 100,000 names, an update costs what it changes; but one that delegates a name with names below it, or ends such a delegation,
+// looks at all names of the zone.
+//
+// Each data can be updated once: a second update would overwrite the first one. The zones are not presigned, the names are not
+// balanced, and no type is DNAME: CheckUpdate returns an error for others.
+func (s *Data) UpdateZones(changes []ZoneChange) (*Data, error) {
+	d := s.fork()
+	e := newEditor(d)
+	for i := range changes {
+		u := &updater{editor: e, zone: changes[i].Zone, touched: map[NodeID]bool{}}
+		if err := u.run(changes[i].Sets); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// CheckUpdate returns why Update cannot make changes; nil: it can.
+func (s *Data) CheckUpdate(zone ZoneID, changes []SetChange) error {
+	size := uint64(0)
+	for i := range changes {
+		c := &changes[i]
+		octets, err := c.size()
+		if err != nil {
+			return err
+		}
+		size += uint64(octets)
+		id := s.find(c.Owner)
+		switch {
+		case id != 0 && !s.mayChange(id, zone, c.Type), id == 0 && len(c.Data) > 0 && !s.Holds(zone, c.Owner):
+			return errNotStatic(c)
+		}
+	}
+	if s.dataSize()+size > maxData-maxWaiting {
+		return errFull
+	}
+	return nil
+}
+
+var errFull = fmt.Errorf("all zones together would have more than %d MiB", maxData>>20)
+
+// maxData bounds the octets of records: offsets have 32 bits. CheckUpdate leaves maxWaiting for changes of other zones that are
+// not made yet.
+const (
+	maxData    = 1<<32 - 1<<20
+	maxWaiting = 1 << 26
+)
+
+// size returns the octets of the data of a set.
+func (c *SetChange) size() (octets int, err error) {
+	size := 0
+	for _, rdata := range c.Data {
+		octets += 2 + len(rdata)
+		size += 12 + len(rdata)
+	}
+	if size > maxSet {
+		return 0, fmt.Errorf("%s of %s has %d bytes, more than fit in a message", typeName(c.Type), c.Owner, size)
+	}
+	return octets, nil
+}
+
+// mayChange reports whether an update may change a set of a node.
+func (s *Data) mayChange(id NodeID, zone ZoneID, typ uint16) bool {
+	n := s.node(id)
+	balanced := n.flags.has(isBalanced) && typ != dns.TypeSOA && typ != dns.TypeNS
+	return n.zone == zone && typ != dns.TypeDNAME && !n.flags.has(isWhoami) && !balanced
+}
+
+func errNotStatic(c *SetChange) error {
+	return fmt.Errorf("%s is not a static name of the zone", c.Owner)
+}
+
+// updater makes the changes of one zone.
+type updater struct {
+	editor
+	zone     ZoneID
+	touched  map[NodeID]bool // names with changed sets
+	hosts    bool            // a set that may be glue changed
+	cuts     bool            // a delegation changed
+	relinked []NodeID        // names that are a delegation now, or no longer, and had names below them
+}
+
+func (u *updater) run(changes []SetChange) error {
 	for i := range changes {
 		if err := u.change(&changes[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for id := range u.touched {
 		u.prune(id)
 	}
-	if u.relink {
-		u.d.relink(zone)
-	}
+	u.relink()
 	u.renderCuts()
-	u.d.renderNegative(zone)
-	return u.d, nil
-}
-
-// updater makes an updated copy of data.
-type updater struct {
-	d       *Data
-	zone    ZoneID
-	touched map[NodeID]bool // names with changed sets
-	hosts   bool            // a set that may be glue changed
-	cuts    bool            // a delegation changed
-	relink  bool            // what is below a name changed with it
-}
-
-// fork returns a copy of the data that may be changed where old readers do not look: beyond the ends of names, sets and data.
-func (s *Data) fork() *Data {
-	const room = 8 // nodes of an update
-	d := *s
-	d.configured = s.Configured()
-	d.nodes = append(make([]node, 0, len(s.nodes)+room), s.nodes...)
-	d.index, d.zones, d.cuts = slices.Clone(s.index), slices.Clone(s.zones), slices.Clip(s.cuts)
-	return &d
+	return nil
 }
 
 // change replaces a set.
@@ -67,27 +132,25 @@ func (u *updater) change(c *SetChange) error {
 	if id == 0 || err != nil {
 		return err
 	}
-	n := &u.d.nodes[id]
-	if n.zone != u.zone || c.Type == dns.TypeDNAME || n.flags.has(isWhoami) || n.flags.has(isBalanced) && c.Type != dns.TypeSOA && c.Type != dns.TypeNS {
-		return fmt.Errorf("%s is not a static name of the zone", c.Owner)
+	if !u.d.mayChange(id, u.zone, c.Type) {
+		return errNotStatic(c)
 	}
 	set, err := u.d.appendSet(c)
 	if err != nil {
 		return err
 	}
-	u.replace(n, c.Type, set)
+	u.replace(id, c.Type, set)
 	u.note(id, c.Type, set.count > 0)
 	return nil
 }
 
 // note records what a changed set has an effect on.
 func (u *updater) note(id NodeID, typ uint16, exists bool) {
-	n := &u.d.nodes[id]
 	u.touched[id] = true
 	u.hosts = u.hosts || typ == dns.TypeA || typ == dns.TypeAAAA
-	if typ == dns.TypeNS && !n.flags.has(isApex) {
+	if typ == dns.TypeNS && !u.d.node(id).flags.has(isApex) {
 		u.cuts = true
-		u.mark(n, isCut, exists)
+		u.delegate(id, exists)
 	}
 }
 
@@ -100,50 +163,54 @@ func (u *updater) ensure(c *SetChange) (NodeID, error) {
 	return id, nil
 }
 
-// mark sets or clears a flag that has an effect on the names below.
-func (u *updater) mark(n *node, flag flags, on bool) {
-	if n.flags.has(flag) == on {
+// delegate makes a name a delegation, or ends one.
+func (u *updater) delegate(id NodeID, on bool) {
+	if u.d.node(id).flags.has(isCut) == on {
 		return
 	}
-	n.flags ^= flag
-	u.relink = true
+	n := u.node(id)
+	n.flags ^= isCut
+	if n.below > 0 {
+		u.relinked = append(u.relinked, id)
+		return
+	}
+	n.cover = u.coverOf(id)
 }
 
 // appendSet renders a set; it is empty if the change removes one.
 func (s *Data) appendSet(c *SetChange) (set rrset, err error) {
-	set = rrset{off: uint32(len(s.data)), ttl: c.TTL, typ: c.Type, count: uint16(len(c.Data))}
-	size := 0
+	octets, err := c.size()
+	switch {
+	case err != nil:
+		return set, err
+	case s.dataSize()+uint64(octets) > maxData:
+		return set, errFull
+	}
+	b := make([]byte, 0, octets)
 	for _, rdata := range c.Data {
-		s.data = binary.BigEndian.AppendUint16(s.data, uint16(len(rdata)))
-		s.data = append(s.data, rdata...)
-		size += 12 + len(rdata)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(rdata)))
+		b = append(b, rdata...)
 	}
-	if size > maxSet || uint64(len(s.data)) > maxData {
-		return set, fmt.Errorf("%s of %s has %d bytes, more than fit in a message", typeName(c.Type), c.Owner, size)
-	}
-	set.length = uint32(len(s.data)) - set.off
-	return set, nil
+	return rrset{off: s.addData(b), length: uint32(len(b)), ttl: c.TTL, typ: c.Type, count: uint16(len(c.Data))}, nil
 }
 
-// maxData bounds the octets of records: offsets have 32 bits.
-const maxData = 1<<32 - 1<<20
-
-// replace makes set the set of its type at n, in the order of types. All sets of a node follow one another, so they move.
-func (u *updater) replace(n *node, typ uint16, set rrset) {
-	first := uint32(len(u.d.sets))
-	added := set.count == 0
-	for _, old := range u.d.nodeSets(n) {
-		if !added && old.typ >= typ {
-			u.d.sets, added = append(u.d.sets, set), true
+// replace makes set the set of its type at a node, in the order of types. All sets of a node follow one another, so they move.
+func (u *updater) replace(id NodeID, typ uint16, set rrset) {
+	old := u.d.nodeSets(u.d.node(id))
+	sets, added := make([]rrset, 0, len(old)+1), set.count == 0
+	for _, other := range old {
+		if !added && other.typ >= typ {
+			sets, added = append(sets, set), true
 		}
-		if old.typ != typ {
-			u.d.sets = append(u.d.sets, old)
+		if other.typ != typ {
+			sets = append(sets, other)
 		}
 	}
 	if !added {
-		u.d.sets = append(u.d.sets, set)
+		sets = append(sets, set)
 	}
-	n.set, n.sets = first, uint16(uint32(len(u.d.sets))-first)
+	n := u.node(id)
+	n.set, n.sets = u.addSets(sets...), uint16(len(sets))
 }
 
 // create adds the node of a name, and those above it.
@@ -158,7 +225,7 @@ func (u *updater) create(name dnsname.Wire) (NodeID, error) {
 			return 0, err
 		}
 	}
-	if u.d.nodes[up].zone != u.zone {
+	if u.d.node(up).zone != u.zone {
 		return 0, fmt.Errorf("%s is not in the zone", name)
 	}
 	return u.add(name, up), nil
@@ -166,69 +233,40 @@ func (u *updater) create(name dnsname.Wire) (NodeID, error) {
 
 // add adds a node below another one. Glue may be there for a delegation.
 func (u *updater) add(name dnsname.Wire, up NodeID) NodeID {
-	d := u.d
-	n := node{name: uint32(len(d.names)), nameLen: uint8(len(name)), zone: u.zone, cover: d.nodes[up].cover}
-	if n.cover == 0 && d.nodes[up].flags.has(isDName) {
+	above := u.node(up)
+	above.below++
+	n := node{zone: u.zone, cover: above.cover}
+	if n.cover == 0 && above.flags.has(isDName) {
 		n.cover = up
 	}
-	d.names = append(d.names, name...)
-	d.nodes = append(d.nodes, n)
-	id := NodeID(len(d.nodes) - 1)
-	d.maxLabels = max(d.maxLabels, name.Labels())
-	if bytes.HasPrefix(name, []byte("\x01*")) {
-		d.nodes[up].wild = id
+	id := u.addNode(n, name)
+	u.d.maxLabels = max(u.d.maxLabels, name.Labels())
+	if isWildcard(name) {
+		u.node(up).wild = id
 	}
-	if 2*len(d.nodes) > len(d.index) {
-		d.reindex(2 * len(d.index))
-	} else {
-		d.insert(id)
-	}
+	u.insert(id)
 	return id
 }
 
-// reindex makes an index of another size.
-func (s *Data) reindex(size int) {
-	old := s.index
-	s.index = make([]uint64, size)
-	for _, slot := range old {
-		if slot != 0 {
-			s.insert(NodeID(slot))
-		}
-	}
-	s.insert(NodeID(len(s.nodes) - 1))
-}
+func isWildcard(name dnsname.Wire) bool { return bytes.HasPrefix(name, []byte("\x01*")) }
 
 // prune removes a node that has nothing, and the empty ones above it that it leaves: otherwise their names would exist.
 func (u *updater) prune(id NodeID) {
 	for id != 0 {
-		n := &u.d.nodes[id]
-		if n.sets > 0 || n.flags != 0 || u.d.hasBelow(id) {
+		n := u.d.node(id)
+		if n.sets > 0 || n.flags != 0 || n.below > 0 {
 			return
 		}
 		up := u.d.find(u.d.NodeName(id).Parent())
-		u.d.unindex(id)
-		n.flags |= isRemoved
-		if u.d.nodes[up].wild == id {
-			u.d.nodes[up].wild = 0
+		u.unindex(id)
+		u.node(id).flags |= isRemoved
+		above := u.node(up)
+		above.below--
+		if above.wild == id {
+			above.wild = 0
 		}
 		id = up
 	}
-}
-
-// hasBelow reports whether any name below a node exists.
-func (s *Data) hasBelow(id NodeID) bool {
-	name := s.NodeName(id)
-	for i := 1; i < len(s.nodes); i++ {
-		n := &s.nodes[i]
-		if int(n.nameLen) <= len(name) || n.flags.has(isRemoved) || n.flags.has(isHashed) {
-			continue
-		}
-		below := s.NodeName(NodeID(i))
-		if bytes.HasSuffix(below, name) && isBelow(below, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // isBelow reports whether a longer name is below another one, label by label.
@@ -239,39 +277,46 @@ func isBelow(name, above dnsname.Wire) bool {
 	return bytes.Equal(name, above)
 }
 
-// unindex removes a node from the index, and moves back those that were put after it because their place was taken.
-func (s *Data) unindex(id NodeID) {
-	mask := uint64(len(s.index) - 1)
-	home := func(id NodeID) uint64 { return maphash.Bytes(s.seed, s.NodeName(id)) & mask }
-	free := home(id)
-	for NodeID(s.index[free]) != id {
-		free = (free + 1) & mask
+// coverOf returns the cover of a node that is not an apex. That of the node above it is right.
+func (u *updater) coverOf(id NodeID) NodeID {
+	up := u.d.find(u.d.NodeName(id).Parent())
+	switch above := u.d.node(up); {
+	case above.cover != 0:
+		return above.cover
+	case above.flags.has(isDName):
+		return up
+	case u.d.node(id).flags.has(isCut):
+		return id
 	}
-	for at := (free + 1) & mask; s.index[at] != 0; at = (at + 1) & mask {
-		if (at-home(NodeID(s.index[at])))&mask >= (at-free)&mask {
-			s.index[free] = s.index[at]
-			free = at
-		}
-	}
-	s.index[free] = 0
+	return 0
 }
 
-// relink finds the cover of each node of a zone. A node has a higher ID than the one above it.
-func (s *Data) relink(zone ZoneID) {
-	for i := 1; i < len(s.nodes); i++ {
-		n := &s.nodes[i]
-		if n.zone != zone || n.flags.has(isApex) || n.flags.has(isRemoved) || n.flags.has(isHashed) {
-			continue
+// relink finds the covers of what is at and below names that are a delegation now, or no longer. A node has a higher ID than
+// the one above it.
+func (u *updater) relink() {
+	all := false
+	for _, id := range u.relinked {
+		n := u.d.node(id)
+		switch {
+		case n.flags.has(isRemoved):
+		case n.below == 0:
+			u.node(id).cover = u.coverOf(id)
+		default:
+			all = true
 		}
-		up := s.find(s.NodeName(NodeID(i)).Parent())
-		n.cover = 0
-		switch above := &s.nodes[up]; {
-		case above.cover != 0:
-			n.cover = above.cover
-		case above.flags.has(isDName):
-			n.cover = up
-		case n.flags.has(isCut):
-			n.cover = NodeID(i)
+	}
+	if !all {
+		return
+	}
+	for in := range u.d.spansWith(u.zone) {
+		for id := in.from; id < in.to; id++ {
+			n := u.d.node(id)
+			if n.zone != u.zone || n.flags.has(isApex) || n.flags.has(isRemoved) || n.flags.has(isHashed) {
+				continue
+			}
+			if cover := u.coverOf(id); cover != n.cover {
+				u.node(id).cover = cover
+			}
 		}
 	}
 }
@@ -281,35 +326,31 @@ func (u *updater) renderCuts() {
 	if !u.hosts && !u.cuts {
 		return
 	}
-	known := map[NodeID]GlueID{}
-	for i := range u.d.nodes {
-		n := &u.d.nodes[i]
-		if !n.flags.has(isCut) || !u.touched[NodeID(i)] && !u.servedByTouched(NodeID(i)) {
+	numbers, known, changed := u.d.numbers, map[NodeID]GlueID{}, map[NodeID]bool{}
+	for id := range u.touched {
+		n := u.d.node(id)
+		if n.flags.has(isCut) {
+			changed[id] = true
+			numbers.noteCut(u.d, id)
+		}
+		if !u.hosts {
 			continue
 		}
-		n.extra = uint32(len(u.d.cuts))
-		u.d.cuts = append(u.d.cuts, u.d.renderCut(NodeID(i), known))
-	}
-}
-
-// servedByTouched reports whether a nameserver of a cut changed.
-func (u *updater) servedByTouched(id NodeID) bool {
-	set, _ := u.d.RRset(id, dns.TypeNS)
-	for rdata := range set.rdata {
-		target := dnsname.Wire(rdata).Folded()
-		for touched := range u.touched {
-			if bytes.Equal(u.d.NodeName(touched), target) {
-				return true
-			}
+		for _, cut := range numbers.servedBy(u.d, u.d.NodeName(id)) {
+			changed[cut] = true
 		}
 	}
-	return false
+	for id := range changed {
+		at := uint32(len(u.d.cuts))
+		u.d.cuts = append(u.d.cuts, u.d.renderCut(id, known))
+		u.node(id).extra = at
+	}
 }
 
 // NodeIn returns the node of a name in a zone; false: the zone does not have the name.
 func (s *Data) NodeIn(zone ZoneID, name dnsname.Wire) (NodeID, bool) {
 	id := s.find(name)
-	return id, id != 0 && s.nodes[id].zone == zone
+	return id, id != 0 && s.node(id).zone == zone
 }
 
 // Holds reports whether a zone is the one that a name, which need not exist, belongs to.
@@ -318,14 +359,20 @@ func (s *Data) Holds(zone ZoneID, name dnsname.Wire) bool {
 	if id == 0 {
 		id = s.encloser(name)
 	}
-	return id != 0 && s.nodes[id].zone == zone
+	return id != 0 && s.node(id).zone == zone
 }
 
 // HidesOthers reports whether a delegation of a name would hide balanced names, or another zone of ours.
 func (s *Data) HidesOthers(name dnsname.Wire) bool {
-	for i := 1; i < len(s.nodes); i++ {
-		n := &s.nodes[i]
-		if (n.flags.has(isBalanced) || n.flags.has(isApex)) && int(n.nameLen) > len(name) && isBelow(s.NodeName(NodeID(i)), name) {
+	if id := s.find(name); id == 0 || s.node(id).below == 0 {
+		return false
+	}
+	for id := NodeID(1); id < s.count(); id++ {
+		n := s.node(id)
+		if n.flags.has(isRemoved) {
+			continue
+		}
+		if (n.flags.has(isBalanced) || n.flags.has(isApex)) && int(n.nameLen) > len(name) && isBelow(s.NodeName(id), name) {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -128,11 +129,30 @@ func TestUpdatedDataIsAsCompiled(t *testing.T) {
 			changes = append(changes, changeTo(t, key, sets[key]))
 		}
 		before := data
+		wasThere := contentOf(before)
+		if err := data.CheckUpdate(0, changes); err != nil {
+			t.Fatal(err)
+		}
+		var merged *Data
+		if random.IntN(3) == 0 {
+			merged = data.Merge()
+		}
 		var err error
 		if data, err = data.Update(0, changes); err != nil {
 			t.Fatal(err)
 		}
+		if merged != nil { // an update that came while the data was merged
+			if data, err = merged.Update(0, changes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if contentOf(before) != wasThere {
+			t.Fatalf("seed %d, step %d: the update has changed the data before it", seed, step)
+		}
 		want := compiledText(t, sets)
+		if got, want := contentOf(data), contentOf(want); got != want {
+			t.Fatalf("seed %d, step %d: the zones are\n%s\nwant\n%s", seed, step, got, want)
+		}
 		for _, name := range append(names, "", "zz", "zz.a", "zz.b.a", "zz.d", "ns", "cut", "g.cut", "c", "sub.c", "z.sub.c", "www.p", "y.a", "e.f.e.d") {
 			wire := dnsname.Name(strings.TrimPrefix(name+".example.com.", ".")).Wire()
 			for _, qtype := range []uint16{dns.TypeA, dns.TypeDS} {
@@ -150,12 +170,63 @@ func TestUpdatedDataIsAsCompiled(t *testing.T) {
 	}
 }
 
-func BenchmarkUpdate(b *testing.B) {
-	sets := map[string][]string{"example.com. SOA": {"ns.example.com. h. 1 2 3 4 5"}, "example.com. NS": {"ns.example.com."}, "ns.example.com. A": {"192.0.2.1"}}
-	for i := range 1000 {
-		sets[fmt.Sprintf("n%d.example.com. A", i)] = []string{"192.0.2.1"}
+// contentOf lists all records of both zones, as a transfer has them, in the order of their texts.
+func contentOf(d *Data) string {
+	var all []string
+	for zone := range ZoneID(2) {
+		for node := range d.Walk(zone) {
+			for _, set := range d.AppendStaticSets(nil, node) {
+				all = append(all, fmt.Sprintln(zone, set.Owner, set.Type, set.TTL, set.Count, set.Data))
+			}
+		}
 	}
-	data := compiledText(b, sets)
+	slices.Sort(all)
+	return strings.Join(all, "")
+}
+
+// TestMergeBoundsTheMemoryOfUpdates makes many updates of one name, and merges when the data asks for it.
+func TestMergeBoundsTheMemoryOfUpdates(t *testing.T) {
+	data := compiledText(t, map[string][]string{"example.com. SOA": {"ns.example.com. h. 1 2 3 4 5"}, "example.com. NS": {"ns.example.com."}, "ns.example.com. A": {"192.0.2.1"}})
+	merges, largest := 0, 0
+	const batch = 200 // names of an update
+	for i := range 4 * mergeEntries / batch {
+		var changes []SetChange
+		for k := range batch {
+			changes = append(changes, SetChange{Owner: dnsname.Name(fmt.Sprintf("n%d.%d.example.com.", i, k)).Wire(), Type: dns.TypeTXT, TTL: 60, Data: [][]byte{{1, 't'}}})
+			if i > 0 {
+				changes = append(changes, SetChange{Owner: dnsname.Name(fmt.Sprintf("n%d.%d.example.com.", i-1, k)).Wire(), Type: dns.TypeTXT})
+			}
+		}
+		var err error
+		if data, err = data.Update(0, changes); err != nil {
+			t.Fatal(err)
+		}
+		p := data.updated
+		largest = max(largest, len(p.names)+len(p.data)+int(unsafe.Sizeof(node{}))*int(p.count)+int(unsafe.Sizeof(rrset{}))*len(p.sets))
+		if data.Overgrown() {
+			data, merges = data.Merge(), merges+1
+		}
+	}
+	if merges < 3 || largest > 4<<20 {
+		t.Errorf("%d merges, and at most %d octets", merges, largest)
+	}
+	if names := data.Summary()[0].Names; names != 3+batch {
+		t.Errorf("%d names, want the apex, ns, the balanced one, and %d of the last update", names, batch)
+	}
+}
+
+// BenchmarkUpdate adds and removes a name of zones with different numbers of names. Merges are in its time.
+func BenchmarkUpdate(b *testing.B) {
+	for _, names := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(names), func(b *testing.B) { benchmarkUpdate(b, names) })
+	}
+}
+
+func benchmarkUpdate(b *testing.B, names int) {
+	data := compiledText(b, map[string][]string{
+		"example.com. SOA": {"ns.example.com. h. 1 2 3 4 5"}, "example.com. NS": {"ns.example.com."}, "ns.example.com. A": {"192.0.2.1"},
+		fmt.Sprintf("$GENERATE 1-%d n$.example.com. A", names): {"192.0.2.1"},
+	})
 	add := changeTo(b, "_acme-challenge.example.com. TXT", []string{"t"})
 	remove := add
 	remove.Data = nil
@@ -164,6 +235,9 @@ func BenchmarkUpdate(b *testing.B) {
 			var err error
 			if data, err = data.Update(0, []SetChange{c}); err != nil {
 				b.Fatal(err)
+			}
+			if data.Overgrown() {
+				data = data.Merge()
 			}
 		}
 	}

@@ -13,10 +13,10 @@ import (
 // ApexOf returns the zone with this name, in wire form and lower case, or false if it is not the name of a zone.
 func (s *Data) ApexOf(name dnsname.Wire) (ZoneID, bool) {
 	node := s.find(name)
-	if node == 0 || !s.nodes[node].flags.has(isApex) {
+	if node == 0 || !s.node(node).flags.has(isApex) {
 		return 0, false
 	}
-	return s.nodes[node].zone, true
+	return s.node(node).zone, true
 }
 
 // HasPools reports whether any name of a zone is bound to a pool.
@@ -24,7 +24,7 @@ func (s *Data) HasPools(zone ZoneID) bool { return len(s.config.Zones[zone].Name
 
 // BindingID returns the number of the binding of a balanced node: names with equal bindings share one.
 func (s *Data) BindingID(node NodeID) (id uint32, balanced bool) {
-	n := &s.nodes[node]
+	n := s.node(node)
 	return n.extra, n.flags.has(isBalanced)
 }
 
@@ -66,7 +66,7 @@ func (s *Data) spansWith(zone ZoneID) iter.Seq[span] {
 				return
 			}
 		}
-		yield(span{zone, s.created, NodeID(len(s.nodes))})
+		yield(span{zone, s.created, s.count()})
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *Data) Walk(zone ZoneID) iter.Seq[NodeID] {
 	return func(yield func(NodeID) bool) {
 		for in := range s.spansWith(zone) {
 			for id := in.from; id < in.to; id++ {
-				n := &s.nodes[id]
+				n := s.node(id)
 				if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced|isAbove|isWhoami)) && !yield(id) {
 					return
 				}
@@ -87,7 +87,7 @@ func (s *Data) Walk(zone ZoneID) iter.Seq[NodeID] {
 // AppendStaticSets appends the static record sets of a node as a transfer has them, without the SOA. A zone of ours below has its NS records and
 // their glue, which the file of the zone above may leave out, and of which the compiler keeps only those of the zone below.
 func (s *Data) AppendStaticSets(dst []OwnedSet, node NodeID) []OwnedSet {
-	n := &s.nodes[node]
+	n := s.node(node)
 	sets := s.nodeSets(n)
 	for i := range sets {
 		if sets[i].typ != dns.TypeSOA {
@@ -108,13 +108,13 @@ func (s *Data) AppendStaticSets(dst []OwnedSet, node NodeID) []OwnedSet {
 func (s *Data) appendDelegation(dst []OwnedSet, above NodeID) []OwnedSet {
 	apex := s.find(s.NodeName(above))
 	set, ok := s.RRset(apex, dns.TypeNS)
-	if !ok || s.zones[s.nodes[apex].zone].above != above { // then another server answers between the two zones
+	if !ok || s.zones[s.node(apex).zone].above != above { // then another server answers between the two zones
 		return dst
 	}
 	dst = append(dst, OwnedSet{s.NodeName(apex), set})
 	for target := range set.rdata {
 		ns := s.find(dnsname.Wire(target).Folded())
-		if ns == 0 || s.nodes[ns].zone != s.nodes[apex].zone {
+		if ns == 0 || s.node(ns).zone != s.node(apex).zone {
 			continue
 		}
 		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {

@@ -31,8 +31,8 @@ func TestWalkYieldsTheNodesOfItsZone(t *testing.T) {
 		t.Helper()
 		for z := range ZoneID(len(s.zones)) {
 			var want []NodeID
-			for id := range NodeID(len(s.nodes)) {
-				if n := &s.nodes[id]; id > 0 && n.zone == z && (n.sets > 0 || n.flags.has(isBalanced|isAbove)) {
+			for id := range s.count() {
+				if n := s.node(id); id > 0 && n.zone == z && (n.sets > 0 || n.flags.has(isBalanced|isAbove)) {
 					want = append(want, id)
 				}
 			}

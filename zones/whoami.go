@@ -7,7 +7,7 @@ import (
 )
 
 // IsWhoami reports whether the node answers with the addresses that a query comes from.
-func (s *Data) IsWhoami(node NodeID) bool { return s.nodes[node].flags.has(isWhoami) }
+func (s *Data) IsWhoami(node NodeID) bool { return s.node(node).flags.has(isWhoami) }
 
 // whoamiText is the record that a transfer has at such a name: another server cannot answer for it, and without a record
 // the name would not exist there.

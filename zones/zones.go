@@ -26,7 +26,8 @@
 // determines the outcome.
 //
 // The slices have no pointers, so that the garbage collector does not scan a million names. Nothing changes after
-// Compile.
+// Compile. Update makes other data for a dynamic update, which shares all but a few pages with the one before: see pages. Merge
+// makes compact data of it again.
 //
 // Messages, CNAME chains and EDNS belong to package server, and the choice of a pool's address to package pools.
 package zones
@@ -67,7 +68,11 @@ type Data struct {
 	viewed     []uint32      // by ViewsID and ViewID: see InView
 	copies     []*Copy       // by ZoneID; nil: no zone has primaries
 	kept       *keptFiles    // the files that it is compiled from; nil: no zone has primaries
-	configured []ZoneSummary // of the data before the first update; nil: there was no update
+	configured []ZoneSummary // of what was compiled
+	live       int           // nodes in the index, of what was compiled
+	updated    *pages        // what updates changed; nodes and index are then nil. nil: nothing
+	merged     merged
+	numbers    *numbering    // of the nodes: data that updates make shares it
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.
