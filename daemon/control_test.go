@@ -84,7 +84,7 @@ func (l *lines) with(msg string) (found []string) {
 	return found
 }
 
-func start(t *testing.T, text string) *runningDaemon {
+func start(t testing.TB, text string) *runningDaemon {
 	t.Helper()
 	r := &runningDaemon{hangUp: make(chan os.Signal), log: new(lines)}
 	r.text.Store(text)

@@ -141,20 +141,19 @@ func (u *copyUpdates) useCopies(l *instance, s *snapshot.Snapshot) {
 
 // swapZones makes the server answer from next, which differs from the snapshot of g only in its zones.
 func (l *instance) swapZones(g *generation, next *snapshot.Snapshot) error {
-	l.swapMu.Lock()
-	defer l.swapMu.Unlock()
-	if l.current != g {
-		return errReplaced
-	}
-	err := l.journaled(g, next, func(updated *snapshot.Snapshot) error {
-		next = updated
-		_, err := l.server.Swap(next)
-		return err
+	l.updates.gate.Lock()
+	defer l.updates.gate.Unlock()
+	return l.journaled(next, func(next *snapshot.Snapshot) error {
+		l.swapMu.Lock()
+		defer l.swapMu.Unlock()
+		if l.current != g {
+			return errReplaced
+		}
+		if _, err := l.server.Swap(next); err != nil {
+			return err
+		}
+		g.Snapshot, l.merging = next, nil
+		l.control.CommitZones(g.Generation)
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	g.Snapshot = next
-	l.control.CommitZones(g.Generation)
-	return nil
 }

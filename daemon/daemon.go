@@ -104,7 +104,7 @@ type instance struct {
 	notifier      *notify.Notifier
 	secondaries   *transfer.Notifier // of zones
 	journals      *transfer.Journals // of zones
-	updates       *updateQueue       // of zones
+	updates       *zoneUpdates       // of zones
 	copies        *secondary.Keeper  // of zones that have primaries
 	members       catalogMembers     // of catalogs
 	live          liveUpdates
@@ -126,13 +126,14 @@ type instance struct {
 
 	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
 	current  *generation  // nil: none serves yet
+	merging  *merging     // of the zones that serve; nil: none is under way
 	measured *geo.Latency // used by the pools; nil: none
 }
 
 // newInstance returns an instance without prober and tracker.
 func newInstance(l *Daemon) *instance {
 	server, journals := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited}), transfer.NewJournals(l.Logger)
-	updates := newUpdateQueue()
+	updates := newZoneUpdates()
 	server.UseJournals(journals)
 	i := &instance{
 		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, updates: updates, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),

@@ -133,26 +133,32 @@ func (l *instance) hold() *generation {
 // use makes g the current generation and returns the previous one, or nil. If answering is true,
 // it also makes the server answer from g's snapshot; otherwise the server does so already.
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
-	l.swapMu.Lock()
-	defer l.swapMu.Unlock()
-	err = l.journaled(l.current, g.Snapshot, func(next *snapshot.Snapshot) error {
-		if !answering && next == g.Snapshot {
-			return nil
-		}
-		g.Snapshot = next
-		_, err := l.server.Swap(next)
-		return err
+	l.updates.gate.Lock()
+	defer l.updates.gate.Unlock()
+	err = l.journaled(g.Snapshot, func(next *snapshot.Snapshot) error {
+		l.swapMu.Lock()
+		defer l.swapMu.Unlock()
+		before = l.current
+		return l.replaceLocked(g, next, answering)
 	})
-	if err != nil {
-		return nil, err
+	return before, err
+}
+
+// replaceLocked makes the server answer from the snapshot of g, which may have become next, and ends the generation before.
+func (l *instance) replaceLocked(g *generation, next *snapshot.Snapshot, answering bool) error {
+	if answering || next != g.Snapshot {
+		g.Snapshot = next
+		if _, err := l.server.Swap(next); err != nil {
+			return err
+		}
 	}
-	if before = l.current; before != nil {
-		close(before.replaced)
+	if l.current != nil {
+		close(l.current.replaced)
 	}
-	l.current = g
+	l.current, l.merging = g, nil
 	l.control.Commit(g.Generation)
 	l.measuredLocked(g.roundTrips)
-	return before, nil
+	return nil
 }
 
 // errReplaced is returned if the pools of a generation are not replaced because another one

@@ -26,7 +26,7 @@ type primary struct {
 }
 
 // startPrimary serves example.com from a file, with more keys of the zone.
-func startPrimary(t *testing.T, more, zone string) *primary {
+func startPrimary(t testing.TB, more, zone string) *primary {
 	t.Helper()
 	p := &primary{dir: t.TempDir()}
 	p.write(t, "key", ixfrSecret)
@@ -43,7 +43,7 @@ zones: {example.com: {file: %[1]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	return p
 }
 
-func (p *primary) write(t *testing.T, name, text string) {
+func (p *primary) write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func (p *primary) reload(t *testing.T, text string) {
 }
 
 // listens returns the address of a server's sockets, from its log, which has it soon after the server answers.
-func (r *runningDaemon) listens(t *testing.T) (address string) {
+func (r *runningDaemon) listens(t testing.TB) (address string) {
 	t.Helper()
 	counterpart.Await(t, func() error {
 		found := regexp.MustCompile(`msg=serving listen=(\S+)`).FindStringSubmatch(r.log.all())
@@ -81,7 +81,7 @@ func (r *runningDaemon) listens(t *testing.T) (address string) {
 }
 
 // ixfr asks for a difference by TCP, or by UDP, and returns all records in their order.
-func ixfr(t *testing.T, server, network string, serial uint32) (all []string) {
+func ixfr(t testing.TB, server, network string, serial uint32) (all []string) {
 	t.Helper()
 	msg := new(dns.Msg).SetIxfr("example.com.", serial, "ns.", "h.")
 	if network == "udp" {
@@ -294,7 +294,7 @@ func wants(got, want []uint32) error {
 }
 
 // serial asks for the serial of example.com.
-func (p *primary) serial(t *testing.T, server string) uint32 {
+func (p *primary) serial(t testing.TB, server string) uint32 {
 	t.Helper()
 	answer, _, err := patient().Exchange(new(dns.Msg).SetQuestion("example.com.", dns.TypeSOA), server)
 	if err != nil || len(answer.Answer) != 1 {

@@ -12,8 +12,9 @@ import (
 var errSuspended = errors.New("a new process takes over, and has the journals of the zones")
 
 // journaled makes change serve a snapshot, or one with what updates changed: it first sets the serials of the zones, which
-// follow from what is served, and then records what changed. before is nil at start. A zone keeps the serial of its files if its records cannot be compared.
-func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change func(*snapshot.Snapshot) error) error {
+// follow from what is served, and then records what changed. A zone keeps the serial of its files if its records cannot be
+// compared. The caller holds the gate of updates, and not swapMu: comparing and writing zones may take long.
+func (l *instance) journaled(next *snapshot.Snapshot, change func(*snapshot.Snapshot) error) error {
 	if l.journals.Closed() {
 		return errSuspended
 	}
@@ -28,8 +29,8 @@ func (l *instance) journaled(before *generation, next *snapshot.Snapshot, change
 		next = &with
 	}
 	var served *transfer.View
-	if before != nil {
-		served = viewOf(before.Snapshot)
+	if before := l.currentGeneration(); before != nil {
+		served = viewOf(l.snapshotOf(before))
 	}
 	view := viewOf(next)
 	steps, err := l.journals.Prepare(served, view, time.Now())

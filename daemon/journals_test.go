@@ -14,6 +14,7 @@ import (
 	"meridian/server/answer"
 	"meridian/snapshot"
 	"meridian/transfer"
+	"meridian/transfer/journal"
 	"meridian/zones"
 )
 
@@ -33,7 +34,7 @@ func updating(t *testing.T) *instance {
 	}
 	log := slog.New(slog.DiscardHandler)
 	return &instance{
-		Daemon: &Daemon{Logger: log}, control: control.New(nil, log), journals: transfer.NewJournals(log),
+		Daemon: &Daemon{Logger: log}, control: control.New(nil, log), journals: transfer.NewJournals(log), updates: newZoneUpdates(),
 		current: &generation{Generation: control.Generation{Snapshot: &snapshot.Snapshot{Config: cfg, Zones: data}}},
 	}
 }
@@ -48,12 +49,18 @@ func updateOf(t *testing.T, zone string) *updateJob {
 }
 
 // TestUpdateOfAZoneThatFailsLeavesOthers makes updates of a zone without data, of one that panics, and of another
-// one, in one batch.
+// one.
 func TestUpdateOfAZoneThatFailsLeavesOthers(t *testing.T) {
 	l := updating(t)
 	batch := []*updateJob{updateOf(t, "example.org."), updateOf(t, "example.com."), updateOf(t, "example.net.")}
 	outcomes := make([]answer.UpdateOutcome, len(batch))
-	l.makeBatch(batch, outcomes)
+	makeAll := func() {
+		for i, job := range batch {
+			job.Ruled = true
+			outcomes[i] = l.applyUpdate(job.Update)
+		}
+	}
+	makeAll()
 	for i, want := range []int{dns.RcodeServerFailure, dns.RcodeSuccess, dns.RcodeNotAuth} {
 		if outcomes[i].Rcode != want {
 			t.Errorf("zone %s: %+v, want %s", batch[i].Zone, outcomes[i], dns.RcodeToString[want])
@@ -63,12 +70,11 @@ func TestUpdateOfAZoneThatFailsLeavesOthers(t *testing.T) {
 		t.Errorf("zone without data: %+v", outcomes[0])
 	}
 	request := &transfer.UpdateRequest{Packet: batch[0].Packet, Key: "xfr."}
-	if u := transfer.Evaluate(l.current.Snapshot.Config, l.current.Snapshot.Zones, 1, request, 0); u.Rcode != dns.RcodeServerFailure {
+	if u := transfer.NewEvaluator(l.current.Snapshot.Config, l.current.Snapshot.Zones, 1, journal.State{}).Evaluate(request); u.Rcode != dns.RcodeServerFailure {
 		t.Errorf("zone without data, evaluated: %+v", u)
 	}
 	l.journals = nil // so that updates panic
-	outcomes = make([]answer.UpdateOutcome, len(batch))
-	l.makeBatch(batch, outcomes)
+	makeAll()
 	for i, want := range []int{dns.RcodeServerFailure, dns.RcodeServerFailure, dns.RcodeNotAuth} {
 		if outcomes[i].Rcode != want {
 			t.Errorf("zone %s after a panic: %+v, want %s", batch[i].Zone, outcomes[i], dns.RcodeToString[want])
@@ -86,14 +92,13 @@ func TestZonesDoNotChangeWhileAProcessTakesOver(t *testing.T) {
 	if !l.journals.Closed() {
 		t.Error("the journals are open")
 	}
-	outcomes := make([]answer.UpdateOutcome, 1)
-	l.makeBatch([]*updateJob{updateOf(t, "example.com.")}, outcomes)
+	outcomes := l.makeUpdates("example.com.", []*updateJob{updateOf(t, "example.com.")})
 	if outcomes[0].Rcode != dns.RcodeServerFailure {
 		t.Errorf("an update: %+v", outcomes[0])
 	}
 	l.journals.Reopen(l.current.Snapshot.Config)
 	served := false
-	_ = l.journaled(l.current, l.current.Snapshot, func(*snapshot.Snapshot) error { served = true; return context.Canceled })
+	_ = l.journaled(l.current.Snapshot, func(*snapshot.Snapshot) error { served = true; return context.Canceled })
 	if !served {
 		t.Error("the zones cannot change after the other process failed")
 	}

@@ -14,17 +14,23 @@ func (l *instance) notifySecondaries(served *snapshot.Snapshot) {
 // noticesOf lists the zones of a snapshot with the secondaries that are to know of them.
 func noticesOf(s *snapshot.Snapshot) (notices []transfer.Notice) {
 	for i := range s.Config.Zones {
-		z := &s.Config.Zones[i]
-		if s.Zones.Missing(zones.ZoneID(i)) != 0 {
-			continue
+		notices = append(notices, noticesOfZone(s, zones.ZoneID(i))...)
+	}
+	return notices
+}
+
+// noticesOfZone lists the secondaries that are to know of a zone.
+func noticesOfZone(s *snapshot.Snapshot, zone zones.ZoneID) (notices []transfer.Notice) {
+	z := &s.Config.Zones[zone]
+	if s.Zones.Missing(zone) != 0 {
+		return nil
+	}
+	for _, to := range z.Transfer.Notify {
+		notice := transfer.Notice{Zone: z.Name, Serial: s.Zones.Serial(zone), To: to}
+		if rule := transfer.RuleFor(z.Transfer.Out, to.Addr()); rule != nil {
+			notice.Key = s.TSIG.Key(rule.Key)
 		}
-		for _, to := range z.Transfer.Notify {
-			notice := transfer.Notice{Zone: z.Name, Serial: s.Zones.Serial(zones.ZoneID(i)), To: to}
-			if rule := transfer.RuleFor(z.Transfer.Out, to.Addr()); rule != nil {
-				notice.Key = s.TSIG.Key(rule.Key)
-			}
-			notices = append(notices, notice)
-		}
+		notices = append(notices, notice)
 	}
 	return notices
 }

@@ -18,7 +18,7 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	running.Go(func() { l.updateLoads(ctx) })
 	running.Go(func() { l.updatePools(ctx) })
 	running.Go(func() { l.tick(ctx) })
-	running.Go(func() { l.makeUpdates(ctx) })
+	running.Go(func() { l.updates.finish(ctx) })
 	running.Go(func() { l.maintain(ctx) })
 	running.Go(func() { repeat(ctx, l.control.CollectObservations) })
 	running.Go(func() { repeat(ctx, l.control.CollectSamples) })

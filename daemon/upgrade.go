@@ -180,8 +180,8 @@ func (l *instance) suspend() (resume func()) {
 
 // closeJournals closes the journals of the zones when no change of zones is being made.
 func (l *instance) closeJournals() {
-	l.swapMu.Lock()
-	defer l.swapMu.Unlock()
+	l.updates.gate.Lock()
+	defer l.updates.gate.Unlock()
 	l.journals.Close()
 }
 

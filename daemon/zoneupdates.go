@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
 	"meridian/server/answer"
+	"meridian/snapshot"
 	"meridian/transfer"
 	"meridian/transfer/journal"
 	"meridian/zones"
@@ -15,8 +18,32 @@ import (
 
 const (
 	maxWaitingUpdates = 256 // beyond it, updates fail
-	updateBatch       = 64  // updates that share one write to the disk
+	updateBatch       = 64  // updates of a zone that share one write to the disk
 )
+
+// zoneUpdates makes the dynamic updates of zones. Each zone that has some has one goroutine, which makes those that wait
+// together:
+//
+//	evaluate   each update against the zone and those before it; no lock of the server is held
+//	write      all changes with one sync; a slow disk delays this zone only
+//	serve      with one change of the snapshot, together with zones that are on disk by then
+//	answer
+//
+// If the disk fails, none of them is made: the next ones are evaluated against what is on disk.
+type zoneUpdates struct {
+	// gate is held for reading while updates are made, and for writing by what changes zones in another way: a reload,
+	// or a transfer. It is locked before instance.swapMu.
+	gate sync.RWMutex
+
+	mu      sync.Mutex                    // guards the fields below
+	queues  map[dnsname.Name][]*updateJob // of the zones that have a goroutine
+	waiting int                           // updates without an outcome
+	ended   bool                          // no more updates are made
+	running sync.WaitGroup
+
+	durableMu sync.Mutex
+	durable   []*durableUpdate // guarded by durableMu; not served yet
+}
 
 // updateJob is a dynamic update that waits for its outcome.
 type updateJob struct {
@@ -24,168 +51,238 @@ type updateJob struct {
 	done chan answer.UpdateOutcome
 }
 
-// updateQueue holds the dynamic updates that wait.
-type updateQueue struct {
-	jobs  chan *updateJob
-	ended chan struct{} // closed when no more updates are made
+// durableUpdate is changes of a zone that are on disk.
+type durableUpdate struct {
+	zones.ZoneChange
+	taken  bool // by a change of the snapshot; guarded by instance.swapMu, as served is
+	served *snapshot.Snapshot
 }
 
-func newUpdateQueue() *updateQueue {
-	return &updateQueue{jobs: make(chan *updateJob, maxWaitingUpdates), ended: make(chan struct{})}
-}
+func newZoneUpdates() *zoneUpdates { return &zoneUpdates{queues: map[dnsname.Name][]*updateJob{}} }
 
 var busyOutcome = answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "too many updates are waiting, or the server stops; try again"}
 
-// apply has an update made, and waits until it is on disk. The caller is not pinned to a snapshot.
-func (q *updateQueue) apply(u *answer.Update) answer.UpdateOutcome {
-	job := &updateJob{u, make(chan answer.UpdateOutcome, 1)}
-	select {
-	case q.jobs <- job:
-	default:
-		return busyOutcome
+// add has an update made by the goroutine of its zone. It returns false if there are too many.
+func (z *zoneUpdates) add(job *updateJob, run func(dnsname.Name)) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.ended || z.waiting == maxWaitingUpdates {
+		return false
 	}
-	select {
-	case outcome := <-job.done:
-		return outcome
-	case <-q.ended:
-		return busyOutcome
+	queue, running := z.queues[job.Zone]
+	z.queues[job.Zone] = append(queue, job)
+	z.waiting++
+	if !running {
+		z.running.Go(func() { run(job.Zone) })
 	}
+	return true
 }
 
-// applyUpdate has an update made, and waits until it is on disk. One whose key has no rule is only logged.
-func (l *instance) applyUpdate(u *answer.Update) answer.UpdateOutcome {
-	if u.Ruled {
-		return l.updates.apply(u)
-	}
-	refused := &transfer.Update{Rcode: dns.RcodeRefused, Reason: "the key has no rule in update of the zone"}
-	l.logUpdate(&updateJob{Update: u}, refused)
-	return outcomeOf(refused)
-}
-
-// next waits for updates, and returns those that wait by then; nil: ctx has ended.
-func (q *updateQueue) next(ctx context.Context) (batch []*updateJob) {
-	select {
-	case <-ctx.Done():
+// take returns updates of a zone that wait; nil: there are none, and the zone has no goroutine any more.
+func (z *zoneUpdates) take(zone dnsname.Name) []*updateJob {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	queue := z.queues[zone]
+	n := min(len(queue), updateBatch)
+	if n == 0 {
+		delete(z.queues, zone)
 		return nil
-	case job := <-q.jobs:
-		batch = append(batch, job)
 	}
-	for len(batch) < updateBatch {
-		select {
-		case job := <-q.jobs:
-			batch = append(batch, job)
-		default:
-			return batch
-		}
-	}
-	return batch
+	z.queues[zone] = queue[n:]
+	return queue[:n:n]
 }
 
-// makeUpdates makes dynamic updates until ctx ends.
-func (l *instance) makeUpdates(ctx context.Context) {
-	defer close(l.updates.ended)
-	for batch := l.updates.next(ctx); batch != nil; batch = l.updates.next(ctx) {
-		outcomes := make([]answer.UpdateOutcome, len(batch))
-		for i := range outcomes {
-			outcomes[i] = answer.UpdateOutcome{Rcode: dns.RcodeServerFailure}
-		}
-		updateSafely(l.control, func() { l.makeBatch(batch, outcomes) })
+// done records that updates have outcomes.
+func (z *zoneUpdates) done(n int) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.waiting -= n
+}
+
+// start runs a function in the background, unless no more updates are made.
+func (z *zoneUpdates) start(run func()) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.ended {
+		return false
+	}
+	z.running.Go(run)
+	return true
+}
+
+// finish waits until ctx ends, and then until all updates that came before have outcomes.
+func (z *zoneUpdates) finish(ctx context.Context) {
+	<-ctx.Done()
+	z.mu.Lock()
+	z.ended = true
+	z.mu.Unlock()
+	z.running.Wait()
+}
+
+// applyUpdate has an update made, and waits until it is on disk and served. The caller is not pinned to a snapshot. One whose key
+// has no rule is only logged.
+func (l *instance) applyUpdate(u *answer.Update) answer.UpdateOutcome {
+	job := &updateJob{u, make(chan answer.UpdateOutcome, 1)}
+	if !u.Ruled {
+		refused := &transfer.Update{Rcode: dns.RcodeRefused, Reason: "the key has no rule in update of the zone"}
+		l.logUpdate(job, refused)
+		return outcomeOf(refused)
+	}
+	if !l.updates.add(job, l.updateZone) {
+		return busyOutcome
+	}
+	return <-job.done
+}
+
+// updateZone makes the updates of a zone until none waits.
+func (l *instance) updateZone(zone dnsname.Name) {
+	for batch := l.updates.take(zone); batch != nil; batch = l.updates.take(zone) {
+		outcomes := allOutcomes(len(batch), answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "internal error"})
+		updateSafely(l.control, func() { outcomes = l.makeUpdates(zone, batch) })
+		l.updates.done(len(batch))
 		for i, job := range batch {
 			job.done <- outcomes[i]
 		}
 	}
 }
 
-// makeBatch makes updates of any zones: those of each zone with one write to the disk, and all with one change of the snapshot.
-func (l *instance) makeBatch(batch []*updateJob, outcomes []answer.UpdateOutcome) {
-	l.swapMu.Lock()
-	defer l.swapMu.Unlock()
-	g := l.current
-	data := g.Snapshot.Zones
-	byZone := map[dnsname.Name][]int{}
-	for i, job := range batch {
-		byZone[job.Zone] = append(byZone[job.Zone], i)
+func allOutcomes(n int, outcome answer.UpdateOutcome) []answer.UpdateOutcome {
+	all := make([]answer.UpdateOutcome, n)
+	for i := range all {
+		all[i] = outcome
 	}
-	for zone, indices := range byZone {
-		failed := true
-		updateSafely(l.control, func() {
-			data = l.updateZone(data, zone, batch, indices, outcomes)
-			failed = false
-		})
-		if failed { // a panic: none is made, and other zones are updated
-			refuseAll(indices, outcomes, answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "internal error"})
-		}
-	}
-	if data == g.Snapshot.Zones {
-		return
-	}
-	next := g.Snapshot.WithZones(data)
-	if _, err := l.server.Swap(next); err != nil { // never: the listeners are the same
-		l.Logger.Error("cannot serve an update; the next reload serves it", "error", err)
-		return
-	}
-	g.Snapshot = next
-	l.control.Commit(g.Generation)
-	l.notifySecondaries(next)
+	return all
 }
 
-// updateZone makes the updates of a zone, and returns the data with them. If the disk fails, none is made.
-func (l *instance) updateZone(data *zones.Data, zone dnsname.Name, batch []*updateJob, indices []int, outcomes []answer.UpdateOutcome) *zones.Data {
-	id, of, refused := l.journalOf(data, zone)
+// makeUpdates makes updates of a zone, and returns their outcomes.
+func (l *instance) makeUpdates(zone dnsname.Name, batch []*updateJob) []answer.UpdateOutcome {
+	l.updates.gate.RLock()
+	defer l.updates.gate.RUnlock()
+	served := l.served()
+	id, of, refused := l.journalOf(served, zone)
 	if refused != nil {
-		refuseAll(indices, outcomes, *refused)
-		return data
+		return allOutcomes(len(batch), *refused)
 	}
 	state, _ := of.State()
-	digest, overlay, next := state.Digest, state.Added+state.Deleted, data
-	var changes []*journal.Change
-	var changed []int
-	for _, i := range indices {
-		request := &transfer.UpdateRequest{Packet: batch[i].Packet, Key: batch[i].Key, At: time.Now()}
-		u := transfer.Evaluate(l.current.Snapshot.Config, next, id, request, overlay)
-		outcomes[i] = outcomeOf(u)
-		if u.Change == nil {
-			l.logUpdate(batch[i], u)
-			continue
-		}
-		updated, err := next.Update(id, u.Sets)
-		if err != nil {
-			outcomes[i] = answer.UpdateOutcome{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Reason: err.Error()}
-			continue
-		}
-		next = updated
-		transfer.SetDigest(u.Change, digest)
-		digest, overlay = u.Change.Digest, overlay+len(u.Change.Added)+len(u.Change.Deleted)
-		changes, changed = append(changes, u.Change), append(changed, i)
+	evaluator := transfer.NewEvaluator(served.Config, served.Zones, id, state)
+	evaluated := make([]*transfer.Update, len(batch))
+	outcomes := make([]answer.UpdateOutcome, len(batch))
+	for i, job := range batch {
+		evaluated[i] = evaluator.Evaluate(&transfer.UpdateRequest{Packet: job.Packet, Key: job.Key, At: time.Now()})
+		outcomes[i] = outcomeOf(evaluated[i])
 	}
+	if failed := l.writeAndServe(zone, id, of, evaluator); failed != nil {
+		for i, u := range evaluated {
+			if u.Change != nil {
+				outcomes[i], evaluated[i] = *failed, new(transfer.Update)
+			}
+		}
+	}
+	for i, u := range evaluated {
+		l.logUpdate(batch[i], u)
+		if u.Change != nil {
+			l.updateEvents.add(zone, batch[i].Key, batch[i].Source, u.Change)
+		}
+	}
+	return outcomes
+}
+
+// writeAndServe writes the changes of a zone to its journal, and serves them. It returns the outcome of all of them if that fails;
+// nil: they are served, or there are none.
+func (l *instance) writeAndServe(zone dnsname.Name, id zones.ZoneID, of *journal.Journal, e *transfer.Evaluator) *answer.UpdateOutcome {
+	changes := e.Changes()
 	if len(changes) == 0 {
-		return data
+		return nil
 	}
 	if err := of.Append(changes...); err != nil {
 		l.Logger.Error("cannot write updates of a zone; they are not made", "zone", zone, "updates", len(changes), "error", err, "hint", "check the space and the permissions of the state directory")
-		for _, i := range changed {
-			outcomes[i] = answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "the journal cannot be written"}
-		}
-		return data
+		return &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "the journal cannot be written"}
 	}
-	for k, i := range changed {
-		l.logUpdate(batch[i], &transfer.Update{Change: changes[k]})
-		l.updateEvents.add(zone, batch[i].Key, batch[i].Source, changes[k])
+	served, err := l.serveUpdates(&durableUpdate{ZoneChange: zones.ZoneChange{Zone: id, Sets: e.Sets()}})
+	if err != nil {
+		l.Logger.Error("cannot serve updates of a zone; the next reload serves them", "zone", zone, "updates", len(changes), "error", err)
+		return &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "internal error"}
 	}
-	return next
+	l.secondaries.Update(noticesOfZone(served, id))
+	return nil
+}
+
+// errNotServed is returned for updates that a panic kept from being served.
+var errNotServed = errors.New("the snapshot could not be changed")
+
+// serveUpdates serves changes that are on disk, together with those of other zones that are by then. It returns what serves them.
+func (l *instance) serveUpdates(d *durableUpdate) (*snapshot.Snapshot, error) {
+	l.updates.durableMu.Lock()
+	l.updates.durable = append(l.updates.durable, d)
+	l.updates.durableMu.Unlock()
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	switch {
+	case d.served != nil:
+		return d.served, nil
+	case d.taken:
+		return nil, errNotServed
+	}
+	l.updates.durableMu.Lock()
+	all := l.updates.durable
+	l.updates.durable = nil
+	l.updates.durableMu.Unlock()
+	for _, other := range all {
+		other.taken = true
+	}
+	next, err := l.changeLocked(all)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range all {
+		other.served = next
+	}
+	return next, nil
+}
+
+// changeLocked changes the snapshot that serves. The changes have been checked.
+func (l *instance) changeLocked(all []*durableUpdate) (*snapshot.Snapshot, error) {
+	changes, updated := make([]zones.ZoneChange, len(all)), make([]zones.ZoneID, len(all))
+	for i, d := range all {
+		changes[i], updated[i] = d.ZoneChange, d.Zone
+	}
+	g := l.current
+	data, err := g.Snapshot.Zones.UpdateZones(changes)
+	if err != nil {
+		return nil, err
+	}
+	next := g.Snapshot.WithUpdates(data, updated)
+	if err := l.swapUpdatesLocked(next); err != nil {
+		return nil, err
+	}
+	if l.merging != nil {
+		l.merging.since = append(l.merging.since, changes...)
+	} else if data.Overgrown() {
+		l.mergeLocked(data)
+	}
+	return next, nil
+}
+
+// swapUpdatesLocked makes the server answer from a snapshot that differs from the one that serves by updates.
+func (l *instance) swapUpdatesLocked(next *snapshot.Snapshot) error {
+	if _, err := l.server.Swap(next); err != nil {
+		return err
+	}
+	l.current.Snapshot = next
+	l.control.CommitZones(l.current.Generation)
+	return nil
 }
 
 // journalOf returns a zone and its journal, or why no update of the zone can be made.
-func (l *instance) journalOf(data *zones.Data, zone dnsname.Name) (zones.ZoneID, *journal.Journal, *answer.UpdateOutcome) {
-	id, ok := data.ApexOf(zone.Wire())
+func (l *instance) journalOf(served *snapshot.Snapshot, zone dnsname.Name) (zones.ZoneID, *journal.Journal, *answer.UpdateOutcome) {
+	id, ok := served.Zones.ApexOf(zone.Wire())
 	switch {
 	case !ok:
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeNotAuth, EDE: dns.ExtendedErrorCodeNotAuthoritative, Reason: "the zone is not served any more"}
-	case data.Missing(id) != 0:
+	case served.Zones.Missing(id) != 0:
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "the zone has no data"}
 	}
-	served := l.current.Snapshot
-	of, err := l.journals.OfUpdates(transfer.NewView(served.Config, data, served.Pools, served.Live), id)
+	of, err := l.journals.OfUpdates(viewOf(served), id)
 	switch {
 	case err != nil:
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: err.Error()}
@@ -193,13 +290,6 @@ func (l *instance) journalOf(data *zones.Data, zone dnsname.Name) (zones.ZoneID,
 		return 0, nil, &answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "another process takes over"}
 	}
 	return id, of, nil
-}
-
-// refuseAll gives updates the same outcome.
-func refuseAll(indices []int, outcomes []answer.UpdateOutcome, outcome answer.UpdateOutcome) {
-	for _, i := range indices {
-		outcomes[i] = outcome
-	}
 }
 
 // outcomeOf returns what the client learns of an update.

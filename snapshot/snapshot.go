@@ -5,6 +5,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"meridian/certs"
 	"meridian/config"
 	"meridian/dnssec"
@@ -86,19 +88,41 @@ func (s *Snapshot) WithZones(data *zones.Data) *Snapshot {
 	return &next
 }
 
+// WithUpdates is WithZones for data that differs only in some zones, by updates. If none of them has an NSEC chain, its cost does
+// not depend on the number of names.
+func (s *Snapshot) WithUpdates(data *zones.Data, updated []zones.ZoneID) *Snapshot {
+	if slices.ContainsFunc(updated, s.chained) {
+		return s.WithZones(data)
+	}
+	next := *s
+	next.Zones = data
+	return &next
+}
+
+// DiffersByUpdates reports whether dynamic updates of zones are all that s and another snapshot differ in.
+func (s *Snapshot) DiffersByUpdates(other *Snapshot) bool {
+	return s.Zones.SameOrigin(other.Zones) && s.Config == other.Config && s.Pools == other.Pools && s.Geo == other.Geo &&
+		s.Signing == other.Signing && s.Cookies == other.Cookies && s.TSIG == other.TSIG && s.Certificates == other.Certificates
+}
+
 // Chain makes the NSEC chains of the zones that have them.
 func (s *Snapshot) Chain() {
 	wanted := make([]bool, len(s.Config.Zones))
 	for i := range wanted {
-		if p := s.Zones.Presigned(zones.ZoneID(i)); p != nil {
-			wanted[i] = p.Hashes == nil
-		}
-		if signed := s.Signing.Of(zones.ZoneID(i)); signed != nil {
-			wanted[i] = signed.Denial() == dnssec.Chain
-		}
-		wanted[i] = wanted[i] && s.Zones.Missing(zones.ZoneID(i)) == 0
+		wanted[i] = s.chained(zones.ZoneID(i))
 	}
 	s.Chains = s.Zones.NewChains(wanted)
+}
+
+// chained reports whether a zone denies by an NSEC chain.
+func (s *Snapshot) chained(zone zones.ZoneID) (wanted bool) {
+	if p := s.Zones.Presigned(zone); p != nil {
+		wanted = p.Hashes == nil
+	}
+	if signed := s.Signing.Of(zone); signed != nil {
+		wanted = signed.Denial() == dnssec.Chain
+	}
+	return wanted && s.Zones.Missing(zone) == 0
 }
 
 // openCookies reads the secrets of cookies. It returns nil if there are none, and adds errors to report.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,7 +28,8 @@ const folderName = "journals"
 // Journals holds the journals of all zones. Its methods are safe for concurrent use, except that one goroutine at a time may
 // prepare and commit.
 type Journals struct {
-	log *slog.Logger
+	log  *slog.Logger
+	sync func(*os.File) error // makes a file or folder durable
 
 	mu     sync.Mutex // guards the fields below
 	state  string     // the state directory; empty: in memory only
@@ -37,8 +39,11 @@ type Journals struct {
 
 // NewJournals returns journals in memory.
 func NewJournals(log *slog.Logger) *Journals {
-	return &Journals{log: log, zones: map[dnsname.Name]*journal.Journal{}}
+	return &Journals{log: log, sync: (*os.File).Sync, zones: map[dnsname.Name]*journal.Journal{}}
 }
+
+// UseSync sets what makes a file or folder durable, before the first journal is opened: tests have slow disks and broken ones.
+func (j *Journals) UseSync(sync func(*os.File) error) { j.sync = sync }
 
 // Use sets the state directory. Journals of another one are closed. It does not end Close: Reopen does.
 func (j *Journals) Use(state string) {
@@ -141,7 +146,7 @@ func (j *Journals) open(z *config.Zone) *journal.Journal {
 		of.SetBounds(bounds)
 		return of
 	}
-	of, err := journal.Open(j.pathOf(z.Name), z.Name, bounds)
+	of, err := journal.OpenSyncing(j.pathOf(z.Name), z.Name, bounds, j.sync)
 	if corrupt := (*journal.CorruptError)(nil); errors.As(err, &corrupt) {
 		j.noteCorrupt(z, of, corrupt)
 	} else if err != nil {

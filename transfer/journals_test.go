@@ -73,7 +73,8 @@ func update(t testing.TB, j *Journals, v *View, edit func(*dns.Msg)) (*View, boo
 	if of == nil || err != nil {
 		t.Fatalf("no journal: %v", err)
 	}
-	u := Evaluate(v.Config, v.Data, 0, &UpdateRequest{Packet: packet, Key: "acme.", At: time.Unix(1_000_000_000, 0)}, 0)
+	state, _ := of.State()
+	u := NewEvaluator(v.Config, v.Data, 0, state).Evaluate(&UpdateRequest{Packet: packet, Key: "acme.", At: time.Unix(1_000_000_000, 0)})
 	if u.Rcode != dns.RcodeSuccess {
 		t.Fatalf("%+v", u)
 	}
@@ -84,8 +85,6 @@ func update(t testing.TB, j *Journals, v *View, edit func(*dns.Msg)) (*View, boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, _ := of.State()
-	SetDigest(u.Change, state.Digest)
 	if err := of.Append(u.Change); err != nil {
 		t.Fatal(err)
 	}

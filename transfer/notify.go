@@ -77,6 +77,19 @@ func (n *Notifier) Use(notices []Notice) {
 	n.known = known
 }
 
+// Update notifies of zones, of which one has changed, and leaves the others as they are. All secondaries of the zones are known.
+func (n *Notifier) Update(notices []Notice) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, notice := range notices {
+		at := subject{notice.Zone, notice.To}
+		before, ok := n.known[at]
+		if n.known[at] = notice.Serial; !ok || before != notice.Serial {
+			n.addLocked(notice)
+		}
+	}
+}
+
 // addLocked adds a notice, and starts the goroutine of its secondary unless it runs.
 func (n *Notifier) addLocked(notice Notice) {
 	if n.ctx.Err() != nil {

@@ -48,6 +48,7 @@ type draft struct {
 	data    *zones.Data
 	zone    zones.ZoneID
 	apex    dnsname.Wire
+	pending map[string][]journal.Record // by owner: as earlier updates of the evaluator leave it
 	names   map[string][]journal.Record // by owner: its records now
 	before  map[string][]journal.Record
 	soa     journal.Record
@@ -55,34 +56,100 @@ type draft struct {
 	rules   []config.UpdateRule
 }
 
-// Evaluate applies an update to the records of a zone: prerequisites, permissions, then changes (RFC 2136 3). overlay is the
-// number of records that earlier updates changed.
-func Evaluate(cfg *config.Config, data *zones.Data, zone zones.ZoneID, r *UpdateRequest, overlay int) *Update {
-	z := &cfg.Zones[zone]
+// Evaluator applies updates to a zone one after the other, before any of them is on disk or served: each sees the changes of those
+// before it. It looks only at the names of the updates.
+type Evaluator struct {
+	cfg     *config.Config
+	data    *zones.Data
+	zone    zones.ZoneID
+	names   map[string][]journal.Record // by owner: the records of changed names
+	digest  journal.Digest              // of the zone
+	overlay int                         // records that updates have changed
+	changes []*journal.Change
+	sets    []zones.SetChange
+	setAt   map[changedSet]int // the index in sets
+}
+
+type changedSet struct {
+	owner string
+	typ   uint16
+}
+
+// NewEvaluator returns an evaluator for a zone that is served, with the state of its journal.
+func NewEvaluator(cfg *config.Config, data *zones.Data, zone zones.ZoneID, state journal.State) *Evaluator {
+	return &Evaluator{cfg: cfg, data: data, zone: zone, names: map[string][]journal.Record{}, digest: state.Digest, overlay: state.Added + state.Deleted, setAt: map[changedSet]int{}}
+}
+
+// Changes returns the changes of the updates so far, in their order.
+func (e *Evaluator) Changes() []*journal.Change { return e.changes }
+
+// Sets returns the record sets that all changes together leave.
+func (e *Evaluator) Sets() []zones.SetChange { return e.sets }
+
+// Evaluate applies an update: prerequisites, permissions, then changes (RFC 2136 3).
+func (e *Evaluator) Evaluate(r *UpdateRequest) *Update {
+	u, d := e.evaluate(r)
+	if u.Change == nil {
+		return u
+	}
+	if err := e.data.CheckUpdate(e.zone, u.Sets); err != nil {
+		return &Update{Rcode: dns.RcodeRefused, Reason: err.Error()}
+	}
+	SetDigest(u.Change, e.digest)
+	e.digest, e.overlay = u.Change.Digest, e.overlay+len(u.Change.Added)+len(u.Change.Deleted)
+	e.changes = append(e.changes, u.Change)
+	for owner, records := range d.names {
+		e.names[owner] = records
+	}
+	e.names[string(d.apex)] = replaceSOA(d.names[string(d.apex)], u.Change.NewSOA)
+	for _, set := range u.Sets {
+		key := changedSet{string(set.Owner), set.Type}
+		if at, again := e.setAt[key]; again {
+			e.sets[at] = set
+			continue
+		}
+		e.setAt[key], e.sets = len(e.sets), append(e.sets, set)
+	}
+	return u
+}
+
+// replaceSOA returns records with another SOA.
+func replaceSOA(records []journal.Record, soa journal.Record) []journal.Record {
+	replaced := slices.Clone(records)
+	for i, r := range replaced {
+		if r.Type() == dns.TypeSOA {
+			replaced[i] = soa
+		}
+	}
+	return replaced
+}
+
+func (e *Evaluator) evaluate(r *UpdateRequest) (*Update, *draft) {
+	z := &e.cfg.Zones[e.zone]
 	d := &draft{
-		data: data, zone: zone, apex: data.Apex(zone), names: map[string][]journal.Record{}, before: map[string][]journal.Record{},
+		data: e.data, zone: e.zone, apex: e.data.Apex(e.zone), pending: e.names, names: map[string][]journal.Record{}, before: map[string][]journal.Record{},
 		request: r, rules: z.Update,
 	}
 	msg := new(dns.Msg)
 	if err := msg.Unpack(r.Packet); err != nil {
-		return &Update{Rcode: dns.RcodeFormatError, Reason: "the message does not parse"}
+		return &Update{Rcode: dns.RcodeFormatError, Reason: "the message does not parse"}, nil
 	}
 	soa := d.recordsOf(d.apex, dns.TypeSOA)
 	if len(soa) == 0 {
-		return &Update{Rcode: dns.RcodeServerFailure, Reason: "the zone has no data"}
+		return &Update{Rcode: dns.RcodeServerFailure, Reason: "the zone has no data"}, nil
 	}
 	d.soa = soa[0]
 	before := d.soa
 	for _, step := range []func(*dns.Msg) *refusal{d.checkPrerequisites, d.checkUpdates, d.apply} {
 		if refused := step(msg); refused != nil {
-			return &Update{Rcode: refused.rcode, Reason: refused.why}
+			return &Update{Rcode: refused.rcode, Reason: refused.why}, nil
 		}
 	}
 	u := d.outcome(before)
-	if u.Change != nil && overlay+len(u.Change.Added)+len(u.Change.Deleted) > maxOverlay {
-		return &Update{Rcode: dns.RcodeRefused, Reason: fmt.Sprintf("updates have changed more than %d records of the zone", maxOverlay)}
+	if u.Change != nil && e.overlay+len(u.Change.Added)+len(u.Change.Deleted) > maxOverlay {
+		return &Update{Rcode: dns.RcodeRefused, Reason: fmt.Sprintf("updates have changed more than %d records of the zone", maxOverlay)}, nil
 	}
-	return u.number(z.Serial, before, d.soa, r)
+	return u.number(z.Serial, before, d.soa, r), d
 }
 
 // number gives the change its serial.
@@ -105,7 +172,10 @@ func (d *draft) load(owner dnsname.Wire) []journal.Record {
 	if records, ok := d.names[string(owner)]; ok {
 		return records
 	}
-	records := currentRecords(d.data, d.zone, owner)
+	records, changed := d.pending[string(owner)]
+	if !changed {
+		records = currentRecords(d.data, d.zone, owner)
+	}
 	d.names[string(owner)], d.before[string(owner)] = records, records
 	return records
 }

@@ -33,7 +33,7 @@ func FuzzUpdate(f *testing.F) {
 		f.Add(packet)
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		u := Evaluate(cfg, c.data, 0, &UpdateRequest{Packet: packet, Key: "acme.", At: time.Unix(1, 0)}, 0)
+		u := NewEvaluator(cfg, c.data, 0, journal.State{}).Evaluate(&UpdateRequest{Packet: packet, Key: "acme.", At: time.Unix(1, 0)})
 		if u.Change == nil {
 			return
 		}

@@ -85,7 +85,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 	}
 	c.s.number()
 	c.s.merged.delegations = len(c.s.cuts) + len(c.s.glue)
-	c.s.configured = c.s.Summary()
+	c.s.configured, c.s.origin = c.s.Summary(), new(origin)
 	return c.s, c.Report
 }
 

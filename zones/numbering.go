@@ -49,8 +49,11 @@ func (n *numbering) find(s *Data) {
 	n.findLocked(s)
 }
 
-// SameNumbers reports whether nodes have the same numbers in both: one is of updates of the other.
-func (s *Data) SameNumbers(other *Data) bool { return s.numbers == other.numbers }
+// origin is what was compiled once.
+type origin struct{ _ byte }
+
+// SameOrigin reports whether updates and merges alone make one of the other.
+func (s *Data) SameOrigin(other *Data) bool { return s.origin == other.origin }
 
 // noteCut records the nameservers of a new cut.
 func (n *numbering) noteCut(s *Data, cut NodeID) {

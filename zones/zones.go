@@ -72,7 +72,8 @@ type Data struct {
 	live       int           // nodes in the index, of what was compiled
 	updated    *pages        // what updates changed; nodes and index are then nil. nil: nothing
 	merged     merged
-	numbers    *numbering    // of the nodes: data that updates make shares it
+	origin     *origin
+	numbers    *numbering // of the nodes: data that updates make shares it
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.

@@ -98,6 +98,19 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	return s
 }
 
+// withZones returns s for a snapshot that differs only by dynamic updates; nil: it differs otherwise. Its answers are counted
+// together with those of s.
+func (s *activeSnapshot) withZones(of *snapshot.Snapshot) *activeSnapshot {
+	if s == nil || !of.DiffersByUpdates(s.snapshot) {
+		return nil
+	}
+	next := *s
+	next.snapshot, next.zones, next.chains = of, of.Zones, of.Chains
+	next.agent = newAgent(s.config, of.Zones)
+	next.defaults = transfer.NewDefaults(of.Zones, of.Pools)
+	return &next
+}
+
 // UdpSize returns the size of the largest UDP answer.
 func UdpSize(c *config.Server) uint16 { return uint16(max(c.UDPSize, minUDPSize)) }
 

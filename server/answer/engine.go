@@ -92,12 +92,19 @@ func (e *Engine) Begin(snapshot *snapshot.Snapshot) {
 // Replace makes with the current one. The returned function waits until no query reads the
 // previous one, and returns that.
 func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.Snapshot) {
+	if next := e.current.Load().withZones(with); next != nil {
+		before := e.current.Swap(next)
+		return func() *snapshot.Snapshot {
+			e.responders.waitUnused(before, next)
+			return before.snapshot
+		}
+	}
 	next := e.activate(with)
 	e.answers.begin(next.answers)
 	before := e.current.Swap(next)
 	e.filters.configure(next.config.Filter)
 	return func() *snapshot.Snapshot {
-		e.responders.waitUnused(before)
+		e.responders.waitUnused(before, next)
 		e.answers.end(before.answers, next.answers)
 		return before.snapshot
 	}

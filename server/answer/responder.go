@@ -84,6 +84,15 @@ type pinned struct {
 	answers *counterSet // of active.answers
 }
 
+// movedTo returns what a responder keeps of p for another snapshot: its counts and the state of round-robin, if only updates
+// lie between the two.
+func (p *pinned) movedTo(next *activeSnapshot) *pinned {
+	if p.active == nil || p.active.answers != next.answers {
+		return unpinned()
+	}
+	return &pinned{next, p.scratch, p.answers}
+}
+
 // unpinned returns the slot value of an idle responder without a snapshot.
 func unpinned() *pinned { return &pinned{} }
 
@@ -110,7 +119,9 @@ func newPCG() *rand.PCG {
 func (r *Responder) Acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.engine.current.Load(); r.at.active != now {
-		r.at = r.pin(now)
+		if r.at = r.at.movedTo(now); r.at.active == nil {
+			r.at = r.pin(now)
+		}
 		if r.sketch == nil && now.rates != nil {
 			r.sketch = limit.NewSketch()
 		}

@@ -106,20 +106,20 @@ func (c *responderPool) count(sums *rawCounts) {
 // retirePoll is the interval of waitUnused: a batch of answers takes microseconds.
 const retirePoll = 100 * time.Microsecond
 
-// waitUnused waits until no responder reads before, which is no longer current, and removes it
+// waitUnused waits until no responder reads before, which next has replaced, and removes it
 // from idle responders. Responders added later never hold the old snapshot.
-func (c *responderPool) waitUnused(before *activeSnapshot) {
+func (c *responderPool) waitUnused(before, next *activeSnapshot) {
 	c.mu.Lock()
 	all := append([]*Responder(nil), c.all...)
 	c.mu.Unlock()
 	for _, r := range all {
-		r.waitUnused(before)
+		r.waitUnused(before, next)
 	}
 }
 
 // waitUnused waits until r does not read before. A responder that has ended a batch since the
 // first look has started the next one on the current snapshot.
-func (r *Responder) waitUnused(before *activeSnapshot) {
+func (r *Responder) waitUnused(before, next *activeSnapshot) {
 	closed := r.closed.Load()
 	for {
 		held := r.slot.Load()
@@ -128,7 +128,7 @@ func (r *Responder) waitUnused(before *activeSnapshot) {
 			return
 		case held != nil && held.active != before:
 			return
-		case held != nil && r.slot.CompareAndSwap(held, unpinned()):
+		case held != nil && r.slot.CompareAndSwap(held, held.movedTo(next)):
 			return
 		}
 		time.Sleep(retirePoll)

@@ -35,11 +35,11 @@ func (e *CorruptError) Error() string { return e.Path + ": " + e.Err.Error() }
 // Open reads the journal of a zone, or begins one. With an empty path it is in memory only. A *CorruptError comes with a
 // journal to use; any other error without.
 func Open(path string, zone dnsname.Name, bounds Bounds) (*Journal, error) {
-	return openSyncing(path, zone, bounds, (*os.File).Sync)
+	return OpenSyncing(path, zone, bounds, (*os.File).Sync)
 }
 
-// openSyncing is Open with what makes a file or folder durable.
-func openSyncing(path string, zone dnsname.Name, bounds Bounds, sync func(*os.File) error) (*Journal, error) {
+// OpenSyncing is Open with what makes a file or folder durable.
+func OpenSyncing(path string, zone dnsname.Name, bounds Bounds, sync func(*os.File) error) (*Journal, error) {
 	j := &Journal{zone: zone, path: path, bounds: bounds, sync: sync}
 	if path == "" {
 		return j, nil
@@ -250,7 +250,7 @@ func (j *Journal) rewriteLocked() error {
 	if err := j.replaceFile(b); err != nil {
 		return err
 	}
-	j.current, j.end, j.inFile = true, int64(len(b)), len(j.changes)
+	j.current, j.end, j.inFile, j.written = true, int64(len(b)), len(j.changes), int64(len(b))
 	return nil
 }
 

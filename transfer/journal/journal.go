@@ -38,6 +38,7 @@ type Journal struct {
 	end     int64 // of the entries in the file
 	torn    int64 // octets after them that a crash cut off; of Read only
 	inFile  int   // changes in the file
+	written int64 // octets that the last rewrite wrote; 0: there was none
 	known   bool  // there is a serial
 	serial  uint32
 	digest  Digest
@@ -150,13 +151,14 @@ func (j *Journal) Append(changes ...*Change) error {
 	for i, c := range changes {
 		j.addLocked(c, data[i])
 	}
-	if j.path != "" && (j.inFile > 2*j.bounds.Depth+minRewrite || j.end > 2*j.bounds.Size+minRewriteSize) {
+	if j.path != "" && (j.inFile > 2*j.bounds.Depth+minRewrite || j.end > 2*j.bounds.Size+minRewriteSize) && j.end > 2*j.written {
 		_ = j.rewriteLocked() // the entries are on disk already; the next change tries again
 	}
 	return nil
 }
 
-// A file is rewritten if it has about twice what its bounds allow, so that the cost for each change is bounded.
+// A file is rewritten if it has about twice what its bounds allow, and twice what the last rewrite wrote: the overlay may be far
+// larger than a change. The cost of a rewrite for each change is then about that of writing the change.
 const (
 	minRewrite     = 64
 	minRewriteSize = 1 << 20

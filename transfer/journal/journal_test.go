@@ -44,7 +44,7 @@ func change(t testing.TB, from uint32, deleted, added []Record) *Change {
 
 func open(t testing.TB, path string, b Bounds) *Journal {
 	t.Helper()
-	j, err := openSyncing(path, zone, b, fast)
+	j, err := OpenSyncing(path, zone, b, fast)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestCorruptFileIsSetAside(t *testing.T) {
 		if err := os.WriteFile(path, wrong, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		again, err := openSyncing(path, zone, large, fast)
+		again, err := OpenSyncing(path, zone, large, fast)
 		corrupt := (*CorruptError)(nil)
 		switch {
 		case err == nil && int64(at) >= last+8: // the last entry, and the checksum of its data
@@ -298,7 +298,7 @@ func TestFailedSyncIsNotRecorded(t *testing.T) {
 	for fails := range 5 {
 		path := filepath.Join(t.TempDir(), "j")
 		left := fails
-		j, err := openSyncing(path, zone, large, func(*os.File) error {
+		j, err := OpenSyncing(path, zone, large, func(*os.File) error {
 			if left--; left == -1 {
 				return errors.New("no space")
 			}
@@ -347,7 +347,7 @@ func TestFileIsRewrittenBeforeItGrows(t *testing.T) {
 func TestFailedRewriteIsDoneAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	folders, failed := 0, false
-	j, err := openSyncing(path, zone, Bounds{Size: 1 << 20, Depth: 3}, func(f *os.File) error {
+	j, err := OpenSyncing(path, zone, Bounds{Size: 1 << 20, Depth: 3}, func(f *os.File) error {
 		if f.Name() == filepath.Dir(path) {
 			if folders++; folders == 2 { // the first one is that of the new file
 				return errors.New("no folder")

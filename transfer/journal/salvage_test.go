@@ -38,7 +38,7 @@ func TestSerialOfACorruptFileIsKept(t *testing.T) {
 		if err := os.WriteFile(path, wrong, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		again, err := openSyncing(path, zone, large, fast)
+		again, err := OpenSyncing(path, zone, large, fast)
 		corrupt := (*CorruptError)(nil)
 		switch {
 		case err == nil:
@@ -82,7 +82,7 @@ func TestSerialOfAnotherZoneIsNotUsed(t *testing.T) {
 	if err := j.Append(change(t, 1, nil, nil)); err != nil {
 		t.Fatal(err)
 	}
-	other, err := openSyncing(path, "example.org.", large, fast)
+	other, err := OpenSyncing(path, "example.org.", large, fast)
 	if corrupt := (*CorruptError)(nil); !errors.As(err, &corrupt) {
 		t.Fatal(err)
 	}

@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"meridian/zones"
+)
+
+// merging is a merge of the zones that serve with what updates changed in them, see zones.Data.Merge.
+type merging struct {
+	since []zones.ZoneChange // that the merge does not have; guarded by instance.swapMu
+}
+
+// lastMergeChanges is the number of changes that may be made again while swapMu is held: they take milliseconds.
+const lastMergeChanges = 64
+
+// mergeLocked starts a merge in the background. It takes the time of copying all zones; updates and queries go on.
+func (l *instance) mergeLocked(data *zones.Data) {
+	m := new(merging)
+	if l.updates.start(func() { l.merge(m, data) }) {
+		l.merging = m
+	}
+}
+
+// merge merges the zones, makes the updates of that time again, and serves the result. If other zones serve by then, the merge is
+// dropped.
+func (l *instance) merge(m *merging, data *zones.Data) {
+	begun := time.Now()
+	merged, err := buildSafely(context.Background(), l, func() (*zones.Data, error) { return data.Merge(), nil })
+	for served := false; err == nil && !served; {
+		var missed []zones.ZoneChange
+		if missed, served, err = l.serveMerged(m, merged); len(missed) > 0 {
+			merged, err = merged.UpdateZones(missed)
+		}
+	}
+	if err != nil {
+		l.Logger.Error("cannot merge the updates of zones; the next update tries again", "error", err)
+		l.endMerge(m)
+		return
+	}
+	l.Logger.Debug("updates of zones merged", "took", time.Since(begun).Round(time.Millisecond))
+}
+
+// serveMerged serves merged zones if few updates are missing in them, and returns those that are missing otherwise.
+func (l *instance) serveMerged(m *merging, merged *zones.Data) (missed []zones.ZoneChange, done bool, err error) {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	if l.merging != m {
+		return nil, true, nil
+	}
+	missed, m.since = m.since, nil
+	if len(missed) > lastMergeChanges {
+		return missed, false, nil
+	}
+	if len(missed) > 0 {
+		if merged, err = merged.UpdateZones(missed); err != nil {
+			return nil, false, err
+		}
+	}
+	l.merging = nil
+	return nil, true, l.swapUpdatesLocked(l.current.Snapshot.WithZones(merged))
+}
+
+// endMerge ends a merge that failed.
+func (l *instance) endMerge(m *merging) {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	if l.merging == m {
+		l.merging = nil
+	}
+}
