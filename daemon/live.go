@@ -79,12 +79,12 @@ func (l *instance) updateLive(g *generation, u *liveUpdates, now time.Time) {
 // publishLive serves a zone with a higher serial, and the records that a transfer of it has now. It reports whether that is done, or not to
 // be tried again.
 func (l *instance) publishLive(g *generation, captured *transfer.Live, zone zones.ZoneID) (done bool) {
-	l.swapMu.Lock()
-	defer l.swapMu.Unlock()
-	if l.current != g {
+	l.updates.gate.Lock()
+	defer l.updates.gate.Unlock()
+	if l.currentGeneration() != g {
 		return true // the next generation has its own
 	}
-	served := g.Snapshot
+	served := l.snapshotOf(g)
 	name := served.Config.Zones[zone].Name
 	view := viewOf(served)
 	of, err := l.journals.OfUpdates(view, zone)
@@ -99,15 +99,21 @@ func (l *instance) publishLive(g *generation, captured *transfer.Live, zone zone
 		l.Logger.Error("cannot publish health states to secondaries; they keep the old addresses", "zone", name, "error", err, "retry_in", liveInterval)
 		return false
 	}
-	next := served.WithZones(data)
-	next.Live = served.Live.With(captured, zone)
-	if _, err := l.server.Swap(next); err != nil { // never: the listeners are the same
-		l.Logger.Error("cannot serve an update; the next reload serves it", "error", err)
+	if err := l.servePublished(data, served.Live.With(captured, zone)); err != nil { // never: the listeners are the same
+		l.Logger.Error("cannot serve updates of a zone; the next reload serves them", "zone", name, "error", err)
 		return true
 	}
-	g.Snapshot = next
-	l.control.Commit(g.Generation)
 	l.Logger.Info("health states published to secondaries", "zone", name, "serial", data.Serial(zone))
-	l.notifySecondaries(next)
+	l.notifySecondaries(l.snapshotOf(g))
 	return true
+}
+
+// servePublished serves zones with another serial. The caller holds the gate of updates: the generation is the same.
+func (l *instance) servePublished(data *zones.Data, live *transfer.Live) error {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	next := l.current.Snapshot.WithZones(data)
+	next.Live = live
+	l.merging = nil
+	return l.swapUpdatesLocked(next)
 }

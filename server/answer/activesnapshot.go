@@ -107,7 +107,7 @@ func (s *activeSnapshot) withZones(of *snapshot.Snapshot) *activeSnapshot {
 	next := *s
 	next.snapshot, next.zones, next.chains = of, of.Zones, of.Chains
 	next.agent = newAgent(s.config, of.Zones)
-	next.defaults = transfer.NewDefaults(of.Zones, of.Pools)
+	next.defaults = transfer.NewDefaults(of.Zones, of.Pools, of.Live)
 	return &next
 }
 
