@@ -113,6 +113,7 @@ type instance struct {
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
 	startedAt     time.Time          // when the first load started
 	member        *clusterNode       // of a cluster; nil: it decides alone
+	leaveCluster  func()             // stops member
 	nameTaken     func()             // ends an agent with the name of another running process
 	digest        atomic.Value       // string: of the configuration that serves, without what belongs to this node
 	joined        clusterSettings    // of the cluster, since the start of the process
@@ -206,7 +207,8 @@ func (l *instance) run(ctx context.Context) (err error) {
 	probed := make(chan struct{})
 	go func() { defer close(probed); l.prober.Run(probing) }()
 	defer func() { stopProbing(); l.waitOrLog(probed, "the prober") }()
-	defer l.member.start(probing)()
+	l.leaveCluster = sync.OnceFunc(l.member.start(probing))
+	defer l.leaveCluster()
 
 	first, endFirst := context.WithDeadline(ctx, l.firstAnswer(time.Now()))
 	g, err := l.prepare(first, snapshot)
@@ -264,6 +266,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	}
 	err := <-served
 	waitForUpdates()
+	l.leaveCluster()                 // before the targets are gone: its region observes them also while it is away
 	l.shutdown()                     // while the prober still has the state to save
 	l.currentGeneration().unfollow() // the files stay open: API requests may still use them
 	l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))

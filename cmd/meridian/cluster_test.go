@@ -399,6 +399,21 @@ func TestAgentsVote(t *testing.T) {
 	if strings.Contains(c.nodes["sin1"].log.String(), "another process publishes") {
 		t.Errorf("the agent does not know its own heartbeat:\n%s", c.nodes["sin1"].log)
 	}
+
+	// The regions of vantages that end count as regions that do not vote: the node is no majority.
+	for _, name := range []string{"iad1", "sin1"} {
+		if err := syscall.Kill(c.nodes[name].pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		c.nodes[name].log.await(t, "msg=stopped")
+	}
+	c.awaitCluster("both agents are lost", func(s *control.ClusterStatus) bool { return !s.Nodes[1].Fresh && !s.Nodes[2].Fresh }, "ams1")
+	c.awaitCluster("the node does not decide", func(s *control.ClusterStatus) bool {
+		return s.Checks[0].State == "uncertain" && len(s.Checks[0].Votes) == 3
+	}, "ams1")
+	if strings.Contains(c.nodes["ams1"].log.String(), "vantage is incomplete") {
+		t.Errorf("a vantage that ends has taken its opinions back:\n%s", c.nodes["ams1"].log)
+	}
 }
 
 // expectAgent expects what an agent answers and refuses.
