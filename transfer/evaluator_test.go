@@ -52,7 +52,7 @@ func TestUpdatesTogetherAreAsOneByOne(t *testing.T) {
 		if together, err = together.Update(0, several.Sets()); err != nil {
 			t.Fatal(err)
 		}
-		got, want := recordsOf(together), recordsOf(single)
+		got, want := allRecords(together), allRecords(single)
 		if !slices.Equal(got, want) {
 			t.Fatalf("seed %d, step %d: the zones are\n%v\n%v", seed, step, got, want)
 		}
@@ -84,7 +84,7 @@ func randomUpdate(t *testing.T, random *rand.Rand) []byte {
 }
 
 // recordsOf returns the records of the first zone in an order of their own.
-func recordsOf(data *zones.Data) (all []string) {
+func allRecords(data *zones.Data) (all []string) {
 	for node := range data.Walk(0) {
 		for _, r := range currentRecords(data, 0, dnsname.Wire(data.NodeName(node))) {
 			all = append(all, string(r))
