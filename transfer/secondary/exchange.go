@@ -53,6 +53,9 @@ type TLS struct {
 // errConnect is wrapped by the errors of connections that could not be made.
 var errConnect = errors.New("cannot connect")
 
+// errSilent is wrapped by the errors of primaries that accept a question and send nothing.
+var errSilent = errors.New("no message")
+
 // exchange is a question to a primary, and the messages of its answer.
 type exchange struct {
 	conn   net.Conn
@@ -164,7 +167,7 @@ func (x *exchange) next() ([]byte, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded) && x.number > 0 && !x.clock().Before(x.ends()):
 		return nil, fmt.Errorf("it is too slow: %d octets in %s", x.octets, x.clock().Sub(x.begun).Round(time.Second))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, fmt.Errorf("no message for %s", idleTimeout)
+		return nil, fmt.Errorf("%w for %s", errSilent, idleTimeout)
 	case err != nil:
 		return nil, err
 	}

@@ -29,9 +29,6 @@ import (
 	"meridian/zones"
 )
 
-// maxAtOnce is the number of primaries that are asked at the same time, over all zones.
-const maxAtOnce = 32
-
 // Zone is a zone that comes from primaries.
 type Zone struct {
 	Name      dnsname.Name
@@ -75,7 +72,7 @@ type Event struct {
 type Keeper struct {
 	Options
 	fetch   fetcher
-	slots   chan struct{} // a place for each primary that is asked
+	limits  *limits
 	changes chan struct{}
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -100,7 +97,7 @@ func New(o Options) *Keeper {
 		o.Report = func(Event) {}
 	}
 	k := &Keeper{
-		Options: o, fetch: fetcher{o.Dial, time.Now}, slots: make(chan struct{}, maxAtOnce), changes: make(chan struct{}, 1), zones: map[dnsname.Name]*zone{},
+		Options: o, fetch: fetcher{o.Dial, time.Now}, limits: newLimits(), changes: make(chan struct{}, 1), zones: map[dnsname.Name]*zone{},
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
@@ -131,6 +128,7 @@ func (k *Keeper) Use(wanted []Zone, state string) {
 		}
 	}
 	k.zones = next
+	k.limits.keep(wanted)
 }
 
 func (k *Keeper) newZoneLocked(w Zone) *zone {

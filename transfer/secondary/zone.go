@@ -157,15 +157,19 @@ func (z *zone) check(ctx context.Context, how How) error {
 	z.mu.Unlock()
 	defer z.endCheck()
 	var err error
-	for i := range settings.Primaries {
-		p := &settings.Primaries[i]
-		failed := z.ask(ctx, p, &settings, how)
-		if failed == nil {
+	queue, n := settings.Primaries, len(settings.Primaries)
+	for i := 0; i < len(queue); i++ {
+		p, last := &queue[i], i >= n || n == 1
+		failed := z.ask(ctx, p, &settings, how, last)
+		switch {
+		case failed == nil:
 			z.succeed()
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(failed, errAway):
+			queue = append(slices.Clip(queue), *p) // after the others
+			continue
 		}
 		err = errors.Join(err, fmt.Errorf("%s: %w", p.Address, failed))
 	}
@@ -179,14 +183,26 @@ func (z *zone) endCheck() {
 	z.checking = false
 }
 
-// ask asks one primary.
-func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, how How) error {
-	select {
-	case z.keeper.slots <- struct{}{}:
-		defer func() { <-z.keeper.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+// ask asks one primary. Unless it is the last one, it returns errAway for one that did not answer other zones a short time ago.
+func (z *zone) ask(ctx context.Context, p *Primary, settings *Zone, how How, last bool) error {
+	at := z.keeper.limits.of(p.Address)
+	free, err := z.keeper.limits.take(ctx, at)
+	if err != nil {
+		return err
 	}
+	defer free()
+	if !last && at.away(time.Now()) {
+		return errAway
+	}
+	err = z.update(ctx, p, settings, how)
+	if ctx.Err() == nil {
+		at.note(!silent(err), time.Now())
+	}
+	return err
+}
+
+// update confirms the copy, or takes a newer one, with the answers of a primary.
+func (z *zone) update(ctx context.Context, p *Primary, settings *Zone, how How) error {
 	base := z.current() // nil: the whole zone is asked for
 	if how.Force {
 		base = nil

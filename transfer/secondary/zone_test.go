@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -514,6 +515,75 @@ func TestStatusDuringACheck(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		if s := w.now(); s.Checking || s.State != Ready || time.Until(s.Next) <= 0 || time.Until(s.Next) > time.Hour {
 			t.Errorf("after the check %+v", s)
+		}
+	})
+}
+
+// useMany has the keeper keep n zones, each of the primaries with these numbers.
+func (w *world) useMany(n int, primaries ...int) {
+	var all []Zone
+	for i := range n {
+		z := Zone{Name: dnsname.Name(fmt.Sprintf("z%d.example.", i)), MaxSize: 1 << 20}
+		for _, of := range primaries {
+			z.Primaries = append(z.Primaries, Primary{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(of)}), 53)})
+		}
+		all = append(all, z)
+	}
+	w.Use(all, w.state)
+}
+
+// TestPrimaryIsAskedForFewZonesAtOnce has many zones of one primary: it has few connections at a time.
+func TestPrimaryIsAskedForFewZonesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer time.Sleep(2 * time.Second) // the answers that it waits for
+		defer w.Close()
+		now, most, total := 0, 0, 0
+		w.primaries[0].answer = func(net.Conn, []byte) bool {
+			w.primaries[0].set(func() { now++; total++; most = max(most, now) })
+			time.Sleep(time.Second)
+			w.primaries[0].set(func() { now-- })
+			return true
+		}
+		w.useMany(100, 1)
+		time.Sleep(10 * time.Second)
+		w.primaries[0].set(func() {
+			if most > 10 || total < 50 { // named refuses more than 10
+				t.Errorf("%d questions, %d at once", total, most)
+			}
+		})
+	})
+}
+
+// TestSilentPrimaryDelaysOnlyItsZones has many zones whose first primary accepts questions and never answers.
+func TestSilentPrimaryDelaysOnlyItsZones(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		defer w.Close()
+		silence := make(chan struct{})
+		defer close(silence)
+		for i, p := range w.primaries {
+			p.answer = func(conn net.Conn, packet []byte) bool {
+				if i == 0 {
+					<-silence
+					return true
+				}
+				query := new(dns.Msg)
+				if err := query.Unpack(packet); err != nil {
+					t.Error(err)
+				}
+				answer := new(dns.Msg).SetReply(query)
+				for _, text := range []string{soa(1), nsRecord, soa(1)} {
+					answer.Answer = append(answer.Answer, rr(t, strings.ReplaceAll(text, apex+" ", query.Question[0].Name+" ")))
+				}
+				packed, err := answer.Pack()
+				return err != nil || send(conn, packed) != nil || true
+			}
+		}
+		w.useMany(1000, 1, 2)
+		time.Sleep(2 * idleTimeout)
+		if waiting := len(w.Waiting()); waiting != 0 {
+			t.Errorf("%d of 1000 zones have no copy after %s", waiting, 2*idleTimeout)
 		}
 	})
 }
