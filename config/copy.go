@@ -49,21 +49,7 @@ func (c *Config) eachFile(f func(path *string)) {
 			}
 		}
 	}
-	given(&c.Server.Cookies.SecretFile, &c.Server.TLS.TicketSecretFile)
-	for i := range c.Server.TLS.Certificates {
-		given(&c.Server.TLS.Certificates[i].Cert, &c.Server.TLS.Certificates[i].Key)
-	}
-	given(&c.Admin.TokenFile, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
-	for i := range c.Admin.Tokens {
-		given(&c.Admin.Tokens[i].File)
-	}
-	for i := range c.Notify {
-		s := &c.Notify[i]
-		given(&s.Secret)
-		for h := range s.Headers {
-			given(&s.Headers[h].File)
-		}
-	}
+	c.eachSecret(given)
 	for i := range c.Checks {
 		tls := &c.Checks[i].TLS
 		given(&tls.CA, &tls.Cert, &tls.Key)
@@ -83,6 +69,25 @@ func (c *Config) eachFile(f func(path *string)) {
 	}
 	for i := range c.Loads {
 		given(&c.Loads[i].TLS.CA)
+	}
+}
+
+// eachSecret calls f for the paths of the files of the server, the API and the notifications; some are empty.
+func (c *Config) eachSecret(f func(paths ...*string)) {
+	f(&c.Server.Cookies.SecretFile, &c.Server.TLS.TicketSecretFile)
+	for i := range c.Server.TLS.Certificates {
+		f(&c.Server.TLS.Certificates[i].Cert, &c.Server.TLS.Certificates[i].Key)
+	}
+	f(&c.Admin.TokenFile, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
+	for i := range c.Admin.Tokens {
+		f(&c.Admin.Tokens[i].File)
+	}
+	for i := range c.Notify {
+		s := &c.Notify[i]
+		f(&s.Secret)
+		for h := range s.Headers {
+			f(&s.Headers[h].File)
+		}
 	}
 }
 

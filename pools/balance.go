@@ -94,13 +94,11 @@ func (b *balancer) estimate() {
 		if !now.known || !now.counts { // a member that no client is answered with gives no information
 			continue
 		}
-		if m.estimated && m.lag.isReturning(now.at, b.ttl) {
-			continue
-		}
 		demand := now.load / max(m.lag.at(now.at, b.ttl), leastKept)
 		switch {
 		case !m.estimated:
 			m.demand, m.estimated = demand, true
+		case m.lag.isReturning(now.at, b.ttl):
 		case now.at.After(before):
 			m.demand += far * (demand - m.demand)
 		}

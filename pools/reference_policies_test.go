@@ -163,7 +163,7 @@ func compareOdds(t *testing.T, tree *Tree, r reference, q Request, s *Scratch) {
 		}
 	}
 	q.Answers = 1
-	if other := tree.Decide(q, s); other.Mode != d.Mode {
+	if other := tree.Decide(q, s); other.Mode != d.Mode && !hasOpen(r.cfg) { // only some draws may reach a match that fails open
 		t.Errorf("%+v: odds of mode %s, decided in %s", q, d.Mode, other.Mode)
 	}
 }

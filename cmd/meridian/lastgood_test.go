@@ -314,7 +314,7 @@ zones:
 	_, _, stderr, stop := goodServer(t, dir)
 	stop()
 	write("www", "api", "ftp", "new")
-	at, api, edited, stop := goodServer(t, dir)
+	at, _, edited, stop := goodServer(t, dir)
 	if got := lookUp(t, at, "new.gslb.example.com."); got != "192.0.2.1" {
 		t.Errorf("after an edit and a restart, new is %s", got)
 	}

@@ -75,17 +75,25 @@ func (p *parser) labelsBelow(name dnsname.Wire) (labels []string) {
 // add takes a record.
 func (p *parser) add(r zones.Record) error {
 	labels := p.labelsBelow(r.Owner().Folded())
-	switch {
-	case len(labels) == 1 && labels[0] == "version" && r.Type() == dns.TypeTXT:
+	switch n := len(labels); {
+	case n == 1 && labels[0] == "version" && r.Type() == dns.TypeTXT:
 		if version := textOf(r.RDATA()); !slices.Contains(p.versions, version) { // equal records are one
 			p.versions = append(p.versions, version)
 		}
-	case len(labels) == 2 && labels[1] == "zones" && r.Type() == dns.TypePTR:
+	case n == 2 && labels[1] == "zones" && r.Type() == dns.TypePTR:
 		return p.addMember(p.entry(labels[0]), r)
-	case len(labels) == 3 && labels[2] == "zones" && labels[0] == "coo" && r.Type() == dns.TypePTR:
-		return p.addOwner(p.entry(labels[1]), r)
-	case len(labels) == 3 && labels[2] == "zones" && labels[0] == "group" && r.Type() == dns.TypeTXT:
-		e := p.entry(labels[1])
+	case n == 3 && labels[2] == "zones":
+		return p.addProperty(labels[0], p.entry(labels[1]), r)
+	}
+	return nil
+}
+
+// addProperty takes a property of a zone; unknown ones are left out.
+func (p *parser) addProperty(name string, e *Entry, r zones.Record) error {
+	switch {
+	case name == "coo" && r.Type() == dns.TypePTR:
+		return p.addOwner(e, r)
+	case name == "group" && r.Type() == dns.TypeTXT:
 		e.Groups = append(e.Groups, textOf(r.RDATA()))
 	}
 	return nil

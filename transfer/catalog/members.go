@@ -180,23 +180,8 @@ func (u *updater) update(zone dnsname.Name, before *Member, configured bool) {
 
 // updateMember is update for a zone that is a member of a catalog.
 func (u *updater) updateMember(before *Member, of *Catalog, claims []claim) {
-	find := func(catalog dnsname.Name) *claim {
-		for i := range claims {
-			if claims[i].catalog.Name == catalog {
-				return &claims[i]
-			}
-		}
-		return nil
-	}
-	own, next := find(before.Catalog), (*claim)(nil)
-	switch {
-	case own != nil:
-		next = find(own.entry.Owner)
-	case of.Known && len(claims) > 0:
-		if next = find(before.Owner); next == nil {
-			next = &claims[0]
-		}
-	}
+	own := claimOf(claims, before.Catalog)
+	next := nextClaim(before, of, own, claims)
 	switch {
 	case next != nil && next != own:
 		agreed := own != nil || before.Owner == next.catalog.Name
@@ -213,6 +198,30 @@ func (u *updater) updateMember(before *Member, of *Catalog, claims []claim) {
 		u.refuse(claims, nil, "the zone is in catalog "+string(before.Catalog))
 		u.keep(before, of)
 	}
+}
+
+// nextClaim returns the claim of the catalog that a member moves to; nil: it stays. Its own claim is nil if it has left.
+func nextClaim(before *Member, of *Catalog, own *claim, claims []claim) *claim {
+	if own != nil {
+		return claimOf(claims, own.entry.Owner)
+	}
+	if !of.Known || len(claims) == 0 {
+		return nil
+	}
+	if next := claimOf(claims, before.Owner); next != nil {
+		return next
+	}
+	return &claims[0]
+}
+
+// claimOf returns the claim of a catalog; nil: it has none.
+func claimOf(claims []claim, catalog dnsname.Name) *claim {
+	for i := range claims {
+		if claims[i].catalog.Name == catalog {
+			return &claims[i]
+		}
+	}
+	return nil
 }
 
 // keep keeps a member that its catalog does not list, until the grace ends. Nothing changes while the catalog is not known.

@@ -151,18 +151,23 @@ func (j *Journal) Append(changes ...*Change) error {
 	for i, c := range changes {
 		j.addLocked(c, data[i])
 	}
-	if j.path != "" && (j.inFile > 2*j.bounds.Depth+minRewrite || j.end > 2*j.bounds.Size+minRewriteSize) && j.end > 2*j.written {
+	if j.hasOutgrownLocked() {
 		_ = j.rewriteLocked() // the entries are on disk already; the next change tries again
 	}
 	return nil
 }
 
-// A file is rewritten if it has about twice what its bounds allow, and twice what the last rewrite wrote: the overlay may be far
-// larger than a change. The cost of a rewrite for each change is then about that of writing the change.
 const (
 	minRewrite     = 64
 	minRewriteSize = 1 << 20
 )
+
+// hasOutgrownLocked reports whether the file has about twice what its bounds allow, and twice what the last rewrite wrote:
+// the overlay may be far larger than a change. The cost of a rewrite for each change is then about that of writing the change.
+func (j *Journal) hasOutgrownLocked() bool {
+	beyond := j.inFile > 2*j.bounds.Depth+minRewrite || j.end > 2*j.bounds.Size+minRewriteSize
+	return j.path != "" && beyond && j.end > 2*j.written
+}
 
 // addLocked adds a change to the state, and drops old ones that are beyond the bounds.
 func (j *Journal) addLocked(c *Change, e entry) {
