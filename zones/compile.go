@@ -83,6 +83,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 	if len(c.errs) > 0 {
 		return nil, c.Report
 	}
+	c.s.prepareNegative()
 	c.s.number()
 	c.s.merged.delegations = len(c.s.cuts) + len(c.s.glue)
 	c.s.configured, c.s.origin = c.s.Summary(), new(origin)

@@ -37,6 +37,7 @@ func (s *Data) Merge() *Data {
 	m.copyIndex()
 	m.copyDelegations()
 	m.copyShared()
+	m.d.prepareNegative()
 	m.d.number()
 	m.d.merged.delegations = len(m.d.cuts) + len(m.d.glue)
 	if s.numbers.inUse() {

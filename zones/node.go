@@ -41,11 +41,12 @@ func (f flags) has(flag flags) bool { return f&flag != 0 }
 
 // zone is a zone of the snapshot.
 type zone struct {
-	apex    NodeID
-	above   NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
-	changed int64  // when its files last changed, in seconds since 1970
-	madeSOA bool   // its SOA is not from a file
-	missing Missing
+	apex     NodeID
+	above    NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
+	negative rrset  // the SOA of negative answers before any update
+	changed  int64  // when its files last changed, in seconds since 1970
+	madeSOA  bool   // its SOA is not from a file
+	missing  Missing
 }
 
 // cut is a delegation.
@@ -100,13 +101,35 @@ func (s *Data) Balanced(node NodeID) *Binding {
 }
 
 // Negative returns the SOA of a zone for negative answers, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
-// The minimum is the last field of the SOA. It is empty for a zone without data.
+// It is empty for a zone without data.
 func (s *Data) Negative(zone ZoneID) RRset {
-	soa, ok := s.RRset(s.zones[zone].apex, dns.TypeSOA)
+	z := &s.zones[zone]
+	if s.updated == nil || s.node(z.apex).set < uint32(len(s.sets)) { // no update has changed the apex
+		return s.rrset(&z.negative)
+	}
+	return s.negative(z)
+}
+
+// negative computes what Negative returns. The minimum is the last field of the SOA.
+func (s *Data) negative(z *zone) RRset {
+	soa, ok := s.RRset(z.apex, dns.TypeSOA)
 	if ok {
 		soa.TTL = min(soa.TTL, binary.BigEndian.Uint32(soa.Data[len(soa.Data)-4:]))
 	}
 	return soa
+}
+
+// prepareNegative stores what Negative returns, for the zones that no update changes.
+func (s *Data) prepareNegative() {
+	for i := range s.zones {
+		z := &s.zones[i]
+		z.negative = rrset{}
+		for _, set := range s.nodeSets(s.node(z.apex)) {
+			if set.typ == dns.TypeSOA {
+				z.negative, z.negative.ttl = set, s.negative(z).TTL
+			}
+		}
+	}
 }
 
 // Apex returns a zone's name in wire form. Do not change it.
