@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 
+	"meridian/config"
 	"meridian/pools"
 	"meridian/snapshot"
 )
@@ -14,10 +15,11 @@ import (
 //
 //	zones | pools, each with its modes | members
 type answerCounts struct {
-	snapshot *snapshot.Snapshot
-	pools    uint32 // the index of the first pool
-	members  uint32 // of the first member
-	size     int
+	config  *config.Config // not the snapshot: the counts of updated zones would keep the zones before the updates in memory
+	tree    *pools.Tree
+	pools   uint32 // the index of the first pool
+	members uint32 // of the first member
+	size    int
 
 	mu   sync.Mutex // guards all below
 	sets []*counterSet
@@ -25,7 +27,7 @@ type answerCounts struct {
 }
 
 func newAnswerCounts(s *snapshot.Snapshot) *answerCounts {
-	a := &answerCounts{snapshot: s, pools: uint32(len(s.Config.Zones))}
+	a := &answerCounts{config: s.Config, tree: s.Pools, pools: uint32(len(s.Config.Zones))}
 	a.members = a.pools + uint32(len(s.Config.Pools)*pools.ModeCount)
 	a.size = int(a.members) + s.Pools.MemberCount()
 	return a
@@ -95,17 +97,17 @@ func newAnswerTotals() AnswerTotals {
 // its first event has no rate.
 func (a *answerCounts) addTo(t *AnswerTotals) {
 	sums := a.sums()
-	for i := range a.snapshot.Config.Zones {
-		t.Zones[string(a.snapshot.Config.Zones[i].Name)] += sums[i]
+	for i := range a.config.Zones {
+		t.Zones[string(a.config.Zones[i].Name)] += sums[i]
 	}
 	at := a.pools
-	for i := range a.snapshot.Config.Pools {
+	for i := range a.config.Pools {
 		for mode := range pools.ModeCount {
-			t.Pools[PoolMode{a.snapshot.Config.Pools[i].Name, pools.Mode(mode).String()}] += sums[at]
+			t.Pools[PoolMode{a.config.Pools[i].Name, pools.Mode(mode).String()}] += sums[at]
 			at++
 		}
 	}
-	for id, names := range a.snapshot.Pools.MemberNames() {
+	for id, names := range a.tree.MemberNames() {
 		t.Members[names] += sums[a.members+uint32(id)]
 	}
 }
@@ -181,9 +183,9 @@ func (l *answerLedger) poolAnswers() map[string]uint64 {
 	}
 	for _, a := range l.live {
 		sums := a.sumsBetween(a.pools, a.members)
-		for i := range a.snapshot.Config.Pools {
+		for i := range a.config.Pools {
 			for mode := range pools.ModeCount {
-				all[a.snapshot.Config.Pools[i].Name] += sums[i*pools.ModeCount+mode]
+				all[a.config.Pools[i].Name] += sums[i*pools.ModeCount+mode]
 			}
 		}
 	}
