@@ -127,7 +127,7 @@ func (l *instance) updateZones(ctx context.Context, g *generation, u *copyUpdate
 		return err
 	}
 	u.useCopies(l, next)
-	l.notifySecondaries(next)
+	l.notifySecondaries()
 	return nil
 }
 

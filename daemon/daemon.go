@@ -254,7 +254,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	defer l.notifyServing(until)()
 	defer context.AfterFunc(until, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
-	l.notifySecondaries(l.served())
+	l.notifySecondaries()
 	waitForUpdates := l.startUpdates(ctx)
 	successor := l.handleRequests(ctx, served)
 	if successor != nil {

@@ -101,7 +101,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	l.recordGeneration("reload")
 	l.noteDigest()
 	l.notifier.Use(sinks(loaded.Config))
-	l.notifySecondaries(loaded)
+	l.notifySecondaries()
 	l.control.RecordReload(nil)
 	l.control.RecordLastGood(nil)
 	l.keepLastGood(loaded, begun)

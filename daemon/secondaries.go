@@ -6,9 +6,12 @@ import (
 	"meridian/zones"
 )
 
-// notifySecondaries notifies the secondaries of the zones whose serial has changed; at start, of all.
-func (l *instance) notifySecondaries(served *snapshot.Snapshot) {
-	l.secondaries.Use(noticesOf(served))
+// notifySecondaries notifies the secondaries of the zones whose serial has changed; at start, of all. No update is made at that
+// time: an older serial must not follow that of the update.
+func (l *instance) notifySecondaries() {
+	l.updates.gate.Lock()
+	defer l.updates.gate.Unlock()
+	l.secondaries.Use(noticesOf(l.served()))
 }
 
 // noticesOf lists the zones of a snapshot with the secondaries that are to know of them.

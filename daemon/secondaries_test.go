@@ -47,6 +47,37 @@ zones: {example.com: {file: %[1]s/zone, transfer: {out: [{addresses: [127.0.0.0/
 	}
 }
 
+// TestSecondaryIsNotifiedOfTheSerialThatIsServed has an update replace the SOA of a zone, and reloads another file of it: the
+// serial of the file is not that of the zone.
+func TestSecondaryIsNotifiedOfTheSerialThatIsServed(t *testing.T) {
+	t.Parallel() // changes of a second are notified together
+	secondary, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secondary.Close()
+	p := startPrimary(t, fmt.Sprintf(`, notify: ["%s"]}, serial: increment, update: [{key: xfr, names: ["*"]}]`, secondary.LocalAddr()), ixfrZone)
+	server := p.listens(t)
+	if got := notified(t, secondary, ixfrSecret); got != 7 {
+		t.Errorf("at start: serial %d, want 7", got)
+	}
+	soa, err := dns.NewRR("example.com. 300 SOA ns2.example.net. h.example.net. 100 2 3 4 5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newUpdater(t, server).send(func(m *dns.Msg) { m.Insert([]dns.RR{soa}) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := notified(t, secondary, ixfrSecret); got != 100 {
+		t.Errorf("after an update: serial %d, want 100", got)
+	}
+	p.write(t, "zone", ixfrZone+"c A 192.0.2.3\n")
+	p.reload(t, p.text)
+	if got := notified(t, secondary, ixfrSecret); got != 101 {
+		t.Errorf("after a reload: serial %d, want 101", got)
+	}
+}
+
 // notified receives and confirms one notification, and returns its serial.
 func notified(t *testing.T, secondary net.PacketConn, secret string) uint32 {
 	t.Helper()
