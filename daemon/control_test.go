@@ -86,6 +86,12 @@ func (l *lines) with(msg string) (found []string) {
 
 func start(t testing.TB, text string) *runningDaemon {
 	t.Helper()
+	return startWith(t, text, func(*Daemon) {})
+}
+
+// startWith is start with other settings of the daemon.
+func startWith(t testing.TB, text string, set func(*Daemon)) *runningDaemon {
+	t.Helper()
 	r := &runningDaemon{hangUp: make(chan os.Signal), log: new(lines)}
 	r.text.Store(text)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -112,6 +118,7 @@ func start(t testing.TB, text string) *runningDaemon {
 		Ready:  func([]netip.AddrPort) { close(ready) },
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
+	set(&l)
 	go func() { ended <- l.Run(ctx) }()
 	stopped := false
 	r.stop = func() error {

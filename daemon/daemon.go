@@ -38,6 +38,7 @@ import (
 	"meridian/snapshot"
 	"meridian/transfer"
 	"meridian/transfer/secondary"
+	"meridian/zones"
 )
 
 // Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
@@ -85,6 +86,8 @@ type Daemon struct {
 	// LastGood, unless nil, saves the served configuration for a start with an invalid one.
 	LastGood *LastGood
 	Logger   *slog.Logger
+
+	overgrown func(*zones.Data) bool // decides when updates of zones are merged, in tests; nil: zones.Data.Overgrown
 }
 
 // BindError is a failure to listen, as opposed to an error in the configuration.
@@ -135,6 +138,9 @@ type instance struct {
 func newInstance(l *Daemon) *instance {
 	server, journals := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited}), transfer.NewJournals(l.Logger)
 	updates := newZoneUpdates()
+	if l.overgrown != nil {
+		updates.overgrown = l.overgrown
+	}
 	server.UseJournals(journals)
 	i := &instance{
 		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), journals: journals, updates: updates, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),

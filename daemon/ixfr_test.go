@@ -28,6 +28,12 @@ type primary struct {
 // startPrimary serves example.com from a file, with more keys of the zone.
 func startPrimary(t testing.TB, more, zone string) *primary {
 	t.Helper()
+	return startPrimaryWith(t, more, zone, func(*Daemon) {})
+}
+
+// startPrimaryWith is startPrimary with other settings of the daemon.
+func startPrimaryWith(t testing.TB, more, zone string, set func(*Daemon)) *primary {
+	t.Helper()
 	p := &primary{dir: t.TempDir()}
 	p.write(t, "key", ixfrSecret)
 	p.write(t, "zone", zone)
@@ -39,7 +45,7 @@ tsig: {xfr: {secret_file: %[1]s/key}}
 pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}}
 zones: {example.com: {file: %[1]s/zone, transfer: {out: [{addresses: [127.0.0.0/8], key: xfr}]%[2]s}}
 `, p.dir, more)
-	p.runningDaemon = start(t, p.text)
+	p.runningDaemon = startWith(t, p.text, set)
 	return p
 }
 

@@ -91,29 +91,27 @@ func (l *instance) publishLive(g *generation, captured *transfer.Live, zone zone
 	if of == nil && err == nil {
 		return false // another process takes over
 	}
-	var data *zones.Data
+	var change zones.ZoneChange
 	if err == nil {
-		data, _, err = served.Live.Publish(captured, view, zone, of, time.Now())
+		change, err = served.Live.Publish(captured, view, zone, of, time.Now())
 	}
 	if err != nil {
 		l.Logger.Error("cannot publish health states to secondaries; they keep the old addresses", "zone", name, "error", err, "retry_in", liveInterval)
 		return false
 	}
-	if err := l.servePublished(data, served.Live.With(captured, zone)); err != nil { // never: the listeners are the same
+	published, err := l.servePublished(change, served.Live.With(captured, zone))
+	if err != nil { // never: the listeners are the same
 		l.Logger.Error("cannot serve updates of a zone; the next reload serves them", "zone", name, "error", err)
 		return true
 	}
-	l.Logger.Info("health states published to secondaries", "zone", name, "serial", data.Serial(zone))
-	l.notifySecondaries(l.snapshotOf(g))
+	l.Logger.Info("health states published to secondaries", "zone", name, "serial", published.Zones.Serial(zone))
+	l.secondaries.Update(noticesOfZone(published, zone))
 	return true
 }
 
-// servePublished serves zones with another serial. The caller holds the gate of updates: the generation is the same.
-func (l *instance) servePublished(data *zones.Data, live *transfer.Live) error {
+// servePublished serves a zone with another serial. The caller holds the gate of updates: the generation is the same.
+func (l *instance) servePublished(change zones.ZoneChange, live *transfer.Live) (*snapshot.Snapshot, error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	next := l.current.Snapshot.WithZones(data)
-	next.Live = live
-	l.merging = nil
-	return l.swapUpdatesLocked(next)
+	return l.changeLocked([]zones.ZoneChange{change}, live)
 }

@@ -26,6 +26,8 @@ func (l *instance) mergeLocked(data *zones.Data) {
 // merge merges the zones, makes the updates of that time again, and serves the result. If other zones serve by then, the merge is
 // dropped.
 func (l *instance) merge(m *merging, data *zones.Data) {
+	defer l.endMerge(m)
+	defer l.control.RecoverPanic("merge of the updates of zones")
 	begun := time.Now()
 	merged, err := buildSafely(context.Background(), l, func() (*zones.Data, error) { return data.Merge(), nil })
 	for served := false; err == nil && !served; {
@@ -36,7 +38,6 @@ func (l *instance) merge(m *merging, data *zones.Data) {
 	}
 	if err != nil {
 		l.Logger.Error("cannot merge the updates of zones; the next update tries again", "error", err)
-		l.endMerge(m)
 		return
 	}
 	l.Logger.Debug("updates of zones merged", "took", time.Since(begun).Round(time.Millisecond))
@@ -62,7 +63,7 @@ func (l *instance) serveMerged(m *merging, merged *zones.Data) (missed []zones.Z
 	return nil, true, l.swapUpdatesLocked(l.current.Snapshot.WithZones(merged))
 }
 
-// endMerge ends a merge that failed.
+// endMerge ends a merge, if it is still under way: one that failed.
 func (l *instance) endMerge(m *merging) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()

@@ -41,6 +41,8 @@ type zoneUpdates struct {
 	ended   bool                          // no more updates are made
 	running sync.WaitGroup
 
+	overgrown func(*zones.Data) bool // reports whether a merge is due
+
 	durableMu sync.Mutex
 	durable   []*durableUpdate // guarded by durableMu; not served yet
 }
@@ -58,7 +60,9 @@ type durableUpdate struct {
 	served *snapshot.Snapshot
 }
 
-func newZoneUpdates() *zoneUpdates { return &zoneUpdates{queues: map[dnsname.Name][]*updateJob{}} }
+func newZoneUpdates() *zoneUpdates {
+	return &zoneUpdates{queues: map[dnsname.Name][]*updateJob{}, overgrown: (*zones.Data).Overgrown}
+}
 
 var busyOutcome = answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeNotReady, Reason: "too many updates are waiting, or the server stops; try again"}
 
@@ -138,7 +142,10 @@ func (l *instance) applyUpdate(u *answer.Update) answer.UpdateOutcome {
 func (l *instance) updateZone(zone dnsname.Name) {
 	for batch := l.updates.take(zone); batch != nil; batch = l.updates.take(zone) {
 		outcomes := allOutcomes(len(batch), answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Reason: "internal error"})
-		updateSafely(l.control, func() { outcomes = l.makeUpdates(zone, batch) })
+		func() {
+			defer l.control.RecoverPanic("dynamic updates")
+			outcomes = l.makeUpdates(zone, batch)
+		}()
 		l.updates.done(len(batch))
 		for i, job := range batch {
 			job.done <- outcomes[i]
@@ -230,7 +237,11 @@ func (l *instance) serveUpdates(d *durableUpdate) (*snapshot.Snapshot, error) {
 	for _, other := range all {
 		other.taken = true
 	}
-	next, err := l.changeLocked(all)
+	changes := make([]zones.ZoneChange, len(all))
+	for i, other := range all {
+		changes[i] = other.ZoneChange
+	}
+	next, err := l.changeLocked(changes, l.current.Snapshot.Live)
 	if err != nil {
 		return nil, err
 	}
@@ -240,24 +251,26 @@ func (l *instance) serveUpdates(d *durableUpdate) (*snapshot.Snapshot, error) {
 	return next, nil
 }
 
-// changeLocked changes the snapshot that serves. The changes have been checked.
-func (l *instance) changeLocked(all []*durableUpdate) (*snapshot.Snapshot, error) {
-	changes, updated := make([]zones.ZoneChange, len(all)), make([]zones.ZoneID, len(all))
-	for i, d := range all {
-		changes[i], updated[i] = d.ZoneChange, d.Zone
+// changeLocked changes zones of the snapshot that serves, and the records of transfers that follow health states. The changes have
+// been checked.
+func (l *instance) changeLocked(changes []zones.ZoneChange, live *transfer.Live) (*snapshot.Snapshot, error) {
+	updated := make([]zones.ZoneID, len(changes))
+	for i := range changes {
+		updated[i] = changes[i].Zone
 	}
-	g := l.current
-	data, err := g.Snapshot.Zones.UpdateZones(changes)
+	served := l.current.Snapshot
+	data, err := served.Zones.UpdateZones(changes)
 	if err != nil {
 		return nil, err
 	}
-	next := g.Snapshot.WithUpdates(data, updated)
+	next := served.WithUpdates(data, updated)
+	next.Live = live
 	if err := l.swapUpdatesLocked(next); err != nil {
 		return nil, err
 	}
 	if l.merging != nil {
 		l.merging.since = append(l.merging.since, changes...)
-	} else if data.Overgrown() {
+	} else if l.updates.overgrown(data) {
 		l.mergeLocked(data)
 	}
 	return next, nil

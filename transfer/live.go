@@ -126,19 +126,23 @@ func recordsOf(data *zones.Data, node zones.NodeID, sets []zones.RRset) (all []j
 	return all
 }
 
-// Publish returns the data of a snapshot with a higher serial of a zone, for the records that it has in next, and the change that is then in its journal.
-func (l *Live) Publish(next *Live, served *View, zone zones.ZoneID, of *journal.Journal, now time.Time) (*zones.Data, *journal.Change, error) {
+// Publish gives a zone a higher serial in its journal, for the records that it has in next. It returns the change of the zone that is
+// to be served with them; after an error there is none, and the journal is as before.
+func (l *Live) Publish(next *Live, served *View, zone zones.ZoneID, of *journal.Journal, now time.Time) (zones.ZoneChange, error) {
 	data := served.Data
 	soa := currentRecords(data, zone, data.Apex(zone))
 	soa = slices.DeleteFunc(soa, func(r journal.Record) bool { return r.Type() != dns.TypeSOA })
 	change := &journal.Change{OldSOA: soa[0]}
 	change.NewSOA = soa[0].WithSerial(raised(served.Config.Zones[zone].Serial, soa[0].Serial(), now))
 	change.Deleted, change.Added = l.changeTo(next, data, zone)
-	updated, err := data.Update(zone, []zones.SetChange{setOf([]journal.Record{change.NewSOA})})
-	if err != nil {
-		return nil, nil, err
+	sets := []zones.SetChange{setOf([]journal.Record{change.NewSOA})}
+	if err := data.CheckUpdate(zone, sets); err != nil {
+		return zones.ZoneChange{}, err
 	}
 	state, _ := of.State()
 	SetDigest(change, state.Digest)
-	return updated, change, of.Append(change)
+	if err := of.Append(change); err != nil {
+		return zones.ZoneChange{}, err
+	}
+	return zones.ZoneChange{Zone: zone, Sets: sets}, nil
 }
