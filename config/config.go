@@ -73,7 +73,7 @@ type Server struct {
 	Version string           // answer to version.bind; empty: REFUSED
 	UDPSize int              // largest UDP answer in bytes, 512 to 4096
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
-	ECSFrom []netip.Prefix   // sources of queries whose client subnet is used; empty: all
+	ECSFrom []netip.Prefix   // the client subnets of queries from these sources are used; empty: all
 	Rotate  bool             // the records of a static set begin at another one for each query
 	TCP     TCP
 
@@ -349,7 +349,7 @@ type Member struct {
 	Name      string
 	Region    string // empty: none
 	Addresses []netip.Addr
-	Target    dnsname.Name // a name whose addresses are resolved and tracked; empty: none
+	Target    dnsname.Name // a name, to resolve and track its addresses; empty: none
 	CName     dnsname.Name // answered as a CNAME; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never

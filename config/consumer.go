@@ -36,7 +36,7 @@ type Template struct {
 // Membership is why a zone is served that is not written in the configuration.
 type Membership struct {
 	Catalog dnsname.Name
-	Group   string // whose settings the zone has; empty: those of the template
+	Group   string // the zone has its settings; empty: those of the template
 }
 
 // MemberZone is a zone that a catalog lists.

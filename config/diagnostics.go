@@ -21,7 +21,7 @@ func nodeKeyOf(n *yaml.Node) nodeKey {
 	return nodeKey{pos: posOf(n), kind: n.Kind, empty: n.Value == ""}
 }
 
-// diagnostic is an error or warning whose path is not computed yet.
+// diagnostic is an error or warning without its path, which is computed later.
 type diagnostic struct {
 	at         nodeKey
 	atKey      bool // report the position of the node's key, if it has one

@@ -94,7 +94,7 @@ func yamlFiles(directory string) ([]string, error) {
 	return filesIn(directory, func(extension string) bool { return extension == ".yaml" })
 }
 
-// filesIn returns the files of a directory whose extension is wanted, by name, without hidden files.
+// filesIn returns the files of a directory with a wanted extension, by name, without hidden files.
 func filesIn(directory string, wanted func(extension string) bool) ([]string, error) {
 	entries, err := os.ReadDir(directory) // sorted
 	if err != nil {

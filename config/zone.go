@@ -102,7 +102,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 }
 
-// warnUnusedJournal warns of a journal of a zone whose changes are not kept.
+// warnUnusedJournal warns of a journal of a zone without kept changes.
 func (d *decoder) warnUnusedJournal(n *yaml.Node, z *Zone) {
 	if at := yamldoc.Child(n, "journal"); at != nil && !z.Journaled() && len(z.Primaries) == 0 {
 		d.warn(at, "no effect: no changes of this zone are kept", "write transfer or update, or serial: increment or date, or leave journal out")

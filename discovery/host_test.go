@@ -258,7 +258,7 @@ func TestConcurrentLookupsAreLimited(t *testing.T) {
 	})
 }
 
-// TestSilentTargetsDoNotDelayOthers follows many targets whose lookups get no answer, and then one
+// TestSilentTargetsDoNotDelayOthers follows many targets without answers to their lookups, and then one
 // that can be resolved.
 func TestSilentTargetsDoNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,7 +2,7 @@ package geo
 
 import "net/netip"
 
-// Block is a network whose addresses all have one location and, with an ASN file, one autonomous system.
+// Block is a network of addresses that all have one location and, with an ASN file, one autonomous system.
 type Block struct {
 	Prefix netip.Prefix
 	At     *Location // shared between blocks, without ASN and Network; do not change it

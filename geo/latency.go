@@ -96,7 +96,7 @@ func (l *Latency) begin(of measured) (at int, ok bool) {
 	return slices.BinarySearchFunc(l.rows, of, func(r roundTrip, of measured) int { return compareMeasured(r.of, of) })
 }
 
-// from returns the rows of the client whose first row is at.
+// from returns the rows of the client with the first row at.
 func (l *Latency) from(at int) []roundTrip {
 	end := at
 	for end < len(l.rows) && l.rows[end].of == l.rows[at].of {

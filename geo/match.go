@@ -48,7 +48,7 @@ type matcher struct {
 	networks []netip.Prefix // longest first
 	network  map[netip.Prefix]int
 	asn      map[uint32]int
-	place    map[string]int // by city, subdivision, country or continent, whose keys never collide
+	place    map[string]int // by city, subdivision, country or continent; their keys never collide
 	cities   bool           // whether place has cities
 	groups   []matchGroup   // smallest first
 	without  int            // the default match; -1: none

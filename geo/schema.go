@@ -145,7 +145,7 @@ func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, 
 }
 
 // radius is an accuracy radius in kilometres; 0 where it is missing or not a number.
-// A file whose radius has an odd type is still useful.
+// A file with a radius of an odd type is still useful.
 type radius int
 
 // maxRadius is larger than any radius on Earth, and fits any int.

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packetSocket is the type of a socket that keeps the bounds of messages, and whose reader notices the end of the other
+// packetSocket is the type of a socket that keeps the bounds of messages, and lets its reader notice the end of the other
 // process.
 const packetSocket = unix.SOCK_SEQPACKET
 

@@ -65,7 +65,7 @@ func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 	}
 }
 
-// presents returns a dialer whose peer presents a certificate.
+// presents returns a dialer to a peer that presents a certificate.
 func presents(cert tls.Certificate) probe.Dial {
 	return func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		client, server := net.Pipe()

@@ -52,7 +52,7 @@ func (o *scheduler) resume(e *targetState, now time.Time) {
 }
 
 // interval returns the time until the next probe of e, which was just probed, and records whether the idle interval
-// applies. A target whose probes may change its state soon has the normal interval, so that the state is settled before
+// applies. A target with probes that may change its state soon has the normal interval, so that the state is settled before
 // the next query.
 func (e *targetState) interval(now time.Time) time.Duration {
 	idle := e.prepared.idle

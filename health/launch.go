@@ -23,7 +23,7 @@ func (o *scheduler) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	return timer.C
 }
 
-// expireLeases expires all leases that have ended. It returns the entry whose lease ends next, if any.
+// expireLeases expires all leases that have ended. It returns the entry with the lease that ends next, if any.
 func (o *scheduler) expireLeases(now time.Time) *targetState {
 	for {
 		e := o.leases.first()

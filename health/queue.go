@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// queue holds the entries that wait for their due time, the earliest at the root: a heap whose entries know their index, so
+// queue holds the entries that wait for their due time, the earliest at the root: a heap of entries that know their index, so
 // that any can be removed.
 type queue struct{ heap dueHeap }
 

@@ -187,7 +187,7 @@ func (e *targetState) restore(m SavedTarget, now time.Time) {
 	e.held = e.verdict.visibleHold(now, c)
 }
 
-// dropImpossibleHold removes the flap damping of m if c, whose state it is, cannot have caused it.
+// dropImpossibleHold removes the flap damping of m if its check c cannot have caused it.
 func (m *SavedTarget) dropImpossibleHold(c *config.Check, now time.Time) {
 	if m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Transitions) >= max(1, c.FlapDamping.Turns) {
 		m.Transitions, m.Hold, m.HeldUntil = nil, 0, time.Time{}

@@ -26,7 +26,7 @@ type scheduler struct {
 	saved         savedTargets
 	before        predecessors // while a watch is added: the targets before it
 	waiting       queue        // entries with probes, neither probed nor parked
-	leases        queue        // entries whose reports expire
+	leases        queue        // entries with reports that expire
 	running       int          // probes in progress
 	reports       chan report
 	jobs          chan *targetState // to idle workers

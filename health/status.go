@@ -94,7 +94,7 @@ func (e *targetState) status(now time.Time) Status {
 	return s
 }
 
-// partsStatus returns the status of e's parts; listed holds composites whose parts are listed elsewhere.
+// partsStatus returns the status of e's parts; listed holds composites with parts that are listed elsewhere.
 func (e *targetState) partsStatus(now time.Time, listed map[*targetState]bool) (all []PartStatus) {
 	if listed[e] {
 		return nil

@@ -68,7 +68,7 @@ func TestBufferOfPassedConnectionIsNotReused(t *testing.T) {
 	<-to.Serving()
 	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
 	var passing sync.WaitGroup
-	var large sync.Map // the clients whose queries were in a buffer of the pool
+	var large sync.Map // the clients with queries that were in a buffer of the pool
 	from.PassConnections(func(at netip.AddrPort, conn *net.TCPConn, received []byte, _ time.Time) error {
 		for range connections {
 			taken := from.tcpBuffers.get()

@@ -13,7 +13,7 @@ const (
 	maxPause = time.Second
 )
 
-// paced serves one request at a time, with a pause after each. A request whose client has gone is not served.
+// paced serves one request at a time, with a pause after each. A request is not served after its client has gone.
 func paced(handler http.Handler) http.Handler {
 	turn := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

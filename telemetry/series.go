@@ -9,7 +9,7 @@ import (
 	"meridian/pools"
 )
 
-// series are the metrics whose number grows with the configuration, collected once for a scrape.
+// series are the metrics that grow in number with the configuration, collected once for a scrape.
 type series struct {
 	measured  *control.Measurement
 	pools     []pools.PoolStatus

@@ -64,7 +64,7 @@ func buildInfo(version string) prometheus.Collector {
 // Observer returns the observer of the prober that m counts the probes of.
 func (m *Metrics) Observer() health.Observer { return m.probes.observer() }
 
-// QueryLog returns the query log, whose losses m counts.
+// QueryLog returns the query log; m counts its losses.
 func (m *Metrics) QueryLog() *QueryLog { return m.queryLog }
 
 // Handler returns the handler of /metrics for the server of control.

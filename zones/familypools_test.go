@@ -8,7 +8,7 @@ import (
 )
 
 // TestPoolsForAAndAAAAThatDoNotFit covers pools that may answer a CNAME, have no address of their family, and the target of
-// an HTTPS record, whose hints are addresses of one pool.
+// an HTTPS record with hints that are addresses of one pool.
 func TestPoolsForAAndAAAAThatDoNotFit(t *testing.T) {
 	const text = `
 pools:

@@ -97,7 +97,7 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 // agentKind is the kind of an agent.
 const agentKind = "agent"
 
-// countFresh counts the nodes, and the agents if there are any, whose opinions count.
+// countFresh counts the nodes, and the agents if there are any, with opinions that count.
 func countFresh(nodes []control.ClusterNode) string {
 	var fresh, all [2]int // of nodes and agents
 	for i := range nodes {

@@ -145,7 +145,7 @@ func (p *roff) tagged(term, meaning string) {
 	p.text(meaning)
 }
 
-// paragraphs writes a help text, whose indented paragraphs are examples. It returns the exit codes
+// paragraphs writes a help text; its indented paragraphs are examples. It returns the exit codes
 // that end the text.
 func (p *roff) paragraphs(s string) (exit string) {
 	for _, paragraph := range strings.Split(s, "\n\n") {

@@ -74,7 +74,7 @@ func TestRolloversUnderValidatingLoad(t *testing.T) {
 	t.Logf("%d rounds of rollovers, %d answers", rounds, load.answers())
 }
 
-// rollovers is the server whose keys are replaced.
+// rollovers is the server with the keys that are replaced.
 type rollovers struct {
 	dir, config, keys string // paths
 	log               *transcript

@@ -26,7 +26,7 @@ func Named(cfg *config.Config, name string) (*config.Check, error) {
 	return nil, fmt.Errorf("no check %q; %s", name, hint)
 }
 
-// hasProbe returns an error for a check whose health state comes from elsewhere.
+// hasProbe returns an error for a check with a health state from elsewhere.
 func hasProbe(c *config.Check) error {
 	switch {
 	case c.Type == config.Push:

@@ -20,7 +20,7 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// pipeSink returns a sink whose connections are pipes; each attempt to connect sends the other end to peers, or fails if
+// pipeSink returns a sink with pipes as connections; each attempt to connect sends the other end to peers, or fails if
 // refused returns true.
 func pipeSink(refused func() bool) (s *Sink, peers chan net.Conn, log *bytes.Buffer) {
 	log = new(bytes.Buffer)

@@ -74,7 +74,7 @@ func shared(n *yaml.Node) string {
 	return ""
 }
 
-// laughs returns a document whose aliases make it a power of ten times as large.
+// laughs returns a document with aliases that make it a power of ten times as large.
 func laughs(power int) string {
 	text := "k0: &b0 [a, a, a, a, a, a, a, a, a, a]\n"
 	for i := 1; i < power; i++ {
