@@ -221,7 +221,8 @@ func (n *Node) heartbeatLocked(now time.Time) observation.Heartbeat {
 // lastTimeout is the time limit for the last publication.
 const lastTimeout = time.Second
 
-// publishLast says that this process ends, so that the next one of this name need not wait.
+// publishLast publishes what is not published yet, and says that this process ends, so that the next one of this name need not
+// wait.
 func (n *Node) publishLast() {
 	n.mu.Lock()
 	now := time.Now()
@@ -234,7 +235,7 @@ func (n *Node) publishLast() {
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lastTimeout)
 	defer cancel()
-	_ = n.Transport.Publish(ctx, []observation.Record{last}) // without it, the next process waits
+	_ = n.Transport.Publish(ctx, last) // without it, the next process waits
 }
 
 // publish publishes records. If that fails, the next publication has all blocks.

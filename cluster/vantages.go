@@ -81,6 +81,8 @@ func (n *Node) reportVantage(name string, v *observation.Vantage, was, is vantag
 		n.Report(slog.LevelInfo, name, fmt.Sprintf("vantage is fresh, in region %s", is.region))
 	case !is.fresh && was.fresh && !v.Complete:
 		n.Report(slog.LevelWarn, name, "vantage is incomplete: some of its observations are missing")
+	case !is.fresh && was.fresh && v.Ended():
+		n.Report(slog.LevelWarn, name, fmt.Sprintf("vantage is lost: it was stopped more than %v ago", n.freshFor()))
 	case !is.fresh && was.fresh:
 		n.Report(slog.LevelWarn, name, fmt.Sprintf("vantage is lost: no heartbeat for %v", n.freshFor()))
 	}

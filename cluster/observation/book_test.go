@@ -254,7 +254,11 @@ func TestHeartbeatOfAgentAndLast(t *testing.T) {
 		t.Errorf("an agent: %+v", v.Heartbeat)
 	}
 	late := out.Take(Heartbeat{At: now, Agent: true})
-	send(t, book, []Record{out.Last(Heartbeat{At: now, Agent: true})})
+	out.Set(Entry{ID: 7, Verdict: health.Down})
+	send(t, book, out.Last(Heartbeat{At: now, Agent: true}))
+	if e, _ := book.Vantages()["ams1"].Entry(7); e.Verdict != health.Down {
+		t.Errorf("the last opinion is not published: %v", e)
+	}
 	if v := book.Vantages()["ams1"]; !v.Ended() || !v.Complete || !v.Heartbeat.Agent {
 		t.Errorf("at its end: %+v", v)
 	}

@@ -17,7 +17,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(r.Value)
 		f.Add(r.Value[:len(r.Value)-1])
 	}
-	f.Add(out.Last(Heartbeat{At: now, Agent: true}).Value)
+	f.Add(out.Last(Heartbeat{At: now, Agent: true})[0].Value)
 	f.Add([]byte{version, kindBlock})
 	trust := trustOf("ams1")
 	f.Fuzz(func(t *testing.T, raw []byte) {

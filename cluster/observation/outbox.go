@@ -82,7 +82,18 @@ func (o *Outbox) PublishAgain() {
 }
 
 // Take returns the blocks that are not published yet, and last a heartbeat, which says that they are.
-func (o *Outbox) Take(h Heartbeat) (records []Record) {
+func (o *Outbox) Take(h Heartbeat) []Record {
+	return append(o.takeBlocks(), o.heartbeat(h))
+}
+
+// Last is Take of a process that ends: its heartbeat is the last of this boot. Restart comes before the next Take.
+func (o *Outbox) Last(h Heartbeat) []Record {
+	records := o.takeBlocks()
+	o.sender.Seq = LastSeq - 1
+	return append(records, o.heartbeat(h))
+}
+
+func (o *Outbox) takeBlocks() (records []Record) {
 	for number := range o.blocks {
 		if o.dirty[number] {
 			o.dirty[number], o.sent[number] = false, true
@@ -90,13 +101,10 @@ func (o *Outbox) Take(h Heartbeat) (records []Record) {
 			records = append(records, Record{fmt.Sprintf("%s%s/%02x", BlockKeys, o.sender.Vantage, number), o.sign(&Message{Block: b})})
 		}
 	}
-	h.Blocks = DigestBlocks(&o.blocks)
-	return append(records, Record{HeartbeatKeys + o.sender.Vantage, o.sign(&Message{Heartbeat: h})})
+	return records
 }
 
-// Last returns the last heartbeat of this boot, of a process that ends. Restart comes before the next Take.
-func (o *Outbox) Last(h Heartbeat) Record {
-	o.sender.Seq = LastSeq - 1
+func (o *Outbox) heartbeat(h Heartbeat) Record {
 	h.Blocks = DigestBlocks(&o.blocks)
 	return Record{HeartbeatKeys + o.sender.Vantage, o.sign(&Message{Heartbeat: h})}
 }
