@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -130,7 +132,7 @@ func joiningFiles(cfg *config.Config) (ed25519.PrivateKey, *tls.Config, error) {
 	c := &cfg.Cluster
 	key, err := observation.ReadIdentity(c.Identity)
 	if err != nil {
-		return nil, nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), "make it with meridian cluster identity -o "+c.Identity)
+		return nil, nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), IdentityHint(c.Identity, err))
 	}
 	if certs.ReadableByOthers(c.Identity) {
 		return nil, nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", errtext.ReadableByOthersError{File: c.Identity}.Error(), "")
@@ -144,6 +146,17 @@ func joiningFiles(cfg *config.Config) (ed25519.PrivateKey, *tls.Config, error) {
 		return nil, nil, cfg.ErrorAt(c.Pos, "cluster.etcd.tls", err.Error(), "")
 	}
 	return key, secure, nil
+}
+
+// IdentityHint returns what helps against an error of reading a private key.
+func IdentityHint(file string, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "give it to the user that this process runs as, or use LoadCredential of systemd"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make it with meridian cluster identity -o " + file
+	}
+	return "make one with meridian cluster identity -o FILE"
 }
 
 // useCluster makes the node of a cluster known to operators.

@@ -41,7 +41,13 @@ func TestNodeThatCannotJoinDoesNotStart(t *testing.T) {
 	if err := os.Chmod(readable, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	folder, broken := t.TempDir(), filepath.Join(t.TempDir(), "broken.ed25519")
+	if err := os.WriteFile(broken, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ identity, want string }{
+		{folder, "cluster.identity: " + folder + " is not a regular file; make one with meridian cluster identity -o FILE"},
+		{broken, "cluster.identity: " + broken + " is not an Ed25519 private key in PEM; make one with meridian cluster identity -o FILE"},
 		{readable, "cluster.identity: other users can read it: chmod 600 " + readable},
 		{"missing.ed25519", "cluster.identity: open missing.ed25519: no such file or directory; make it with"},
 		{identity, "cluster.trust: the key of a is not that of " + identity + "; write ed25519:"},

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -45,12 +46,12 @@ const maxIdentity = 64 << 10
 
 // ReadIdentity reads the private key of a vantage from a file.
 func ReadIdentity(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := readIdentity(path)
 	if err != nil {
 		return nil, err
 	}
-	wrong := fmt.Errorf("%s is not an Ed25519 private key in PEM; make one with meridian cluster identity -o %s", path, path)
-	block, _ := pem.Decode(text[:min(len(text), maxIdentity)])
+	wrong := fmt.Errorf("%s is not an Ed25519 private key in PEM", path)
+	block, _ := pem.Decode(text)
 	if block == nil || block.Type != pemType {
 		return nil, wrong
 	}
@@ -60,4 +61,17 @@ func ReadIdentity(path string) (ed25519.PrivateKey, error) {
 		return nil, wrong
 	}
 	return private, nil
+}
+
+// readIdentity reads the beginning of a regular file.
+func readIdentity(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxIdentity))
 }

@@ -77,10 +77,9 @@ func identityWarnings(cfg *config.Config) []config.Error {
 	key, err := observation.ReadIdentity(c.Identity)
 	switch missing := new(fs.PathError); {
 	case errors.As(err, &missing):
-		return warning(c.IdentityPos, "cluster.identity", c.Identity+" cannot be read, so that serve does not start: "+missing.Err.Error(),
-			"make it with meridian cluster identity -o "+c.Identity)
+		return warning(c.IdentityPos, "cluster.identity", c.Identity+" cannot be read, so that serve does not start: "+missing.Err.Error(), daemon.IdentityHint(c.Identity, err))
 	case err != nil:
-		return warning(c.IdentityPos, "cluster.identity", err.Error(), "until then serve does not start")
+		return warning(c.IdentityPos, "cluster.identity", err.Error()+", so that serve does not start", daemon.IdentityHint(c.Identity, err))
 	case certs.ReadableByOthers(c.Identity):
 		return warning(c.IdentityPos, "cluster.identity", "other users can read the private key "+c.Identity+", so that serve does not start", "chmod 600 "+c.Identity)
 	case !cfg.TrustedKey().Equal(key.Public()):
