@@ -45,6 +45,7 @@ func (d *decoder) lint(cfg *Config) {
 	d.warnUnreadMetrics(cfg)
 	d.warnManySeries(cfg)
 	d.warnOfCatalogs(cfg)
+	d.warnOfLive(cfg)
 }
 
 // boundPools returns the pools that names are bound to.

@@ -69,8 +69,18 @@ func (d *decoder) checkLive(transfer *yaml.Node, z *Zone) {
 	case z.Serial == "":
 		z.Serial = UnixtimeSerial
 	}
+	if counted := z.Serial == IncrementSerial || z.Serial == DateSerial; z.Transfer.Pools == LivePools && counted && d.firstLive == (nodeKey{}) {
+		d.firstLive = nodeKeyOf(at)
+	}
 	if t := &z.Transfer; t.Pools == LivePools && len(t.Out)+len(t.Notify) == 0 {
 		d.warn(at, "no effect: no server may transfer the zone", "write out with the secondaries, or leave pools out")
+	}
+}
+
+// warnOfLive warns of serials that are lower after a restart than those that secondaries have.
+func (d *decoder) warnOfLive(cfg *Config) {
+	if d.firstLive != (nodeKey{}) && cfg.State == "" {
+		d.warnAt(d.firstLive, "the serial falls at a restart, and secondaries keep what they have: state is not set", "write state: /var/lib/meridian, or serial: unixtime")
 	}
 }
 

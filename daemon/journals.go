@@ -19,18 +19,14 @@ func (l *instance) journaled(next *snapshot.Snapshot, change func(*snapshot.Snap
 		return errSuspended
 	}
 	l.journals.Use(next.Config.State)
-	live, err := transfer.CaptureLive(next.Zones, next.Pools, next.Config, transfer.LiveZones(next.Config))
-	if err != nil {
-		l.Logger.Error("cannot find the records of a transfer; secondaries keep the old ones", "error", err)
+	var before *snapshot.Snapshot
+	if g := l.currentGeneration(); g != nil {
+		before = l.snapshotOf(g)
 	}
-	if live != nil {
-		with := *next
-		with.Live = live
-		next = &with
-	}
+	next = l.withLive(before, next)
 	var served *transfer.View
-	if before := l.currentGeneration(); before != nil {
-		served = viewOf(l.snapshotOf(before))
+	if before != nil {
+		served = viewOf(before)
 	}
 	view := viewOf(next)
 	steps, err := l.journals.Prepare(served, view, time.Now())
@@ -45,6 +41,27 @@ func (l *instance) journaled(next *snapshot.Snapshot, change func(*snapshot.Snap
 	}
 	l.journals.Commit(steps)
 	return nil
+}
+
+// withLive returns next with the records of transfers that follow health states: the present ones, or those of before if only zones
+// differ. Transferred zones and catalogs may change often, and raise no serial of other zones.
+func (l *instance) withLive(before, next *snapshot.Snapshot) *snapshot.Snapshot {
+	wanted := transfer.LiveZones(next.Config)
+	if len(wanted) == 0 && next.Live == nil {
+		return next
+	}
+	with := *next
+	with.Live = nil
+	if before != nil && before.Pools == next.Pools {
+		with.Live = before.Live.In(before.Zones, next.Zones, wanted)
+	}
+	if with.Live == nil {
+		var err error
+		if with.Live, err = transfer.CaptureLive(next.Zones, next.Pools, next.Config, wanted); err != nil {
+			l.Logger.Error("cannot find the records of a transfer; secondaries keep the old ones", "error", err)
+		}
+	}
+	return &with
 }
 
 // viewOf returns what a snapshot has for transfers.

@@ -12,6 +12,7 @@ import (
 
 	"meridian/counterpart"
 	"meridian/pools"
+	"meridian/transfer/secondary"
 )
 
 // liveConfig has example.com, whose transfers follow the health states of two members at port %[2]d. %[1]s is a folder.
@@ -83,6 +84,61 @@ func TestTransfersFollowHealthStates(t *testing.T) {
 	p.runningDaemon = start(t, p.text)
 	if serial := p.serial(t, p.listens(t)); serial < 8 {
 		t.Errorf("serial %d after a restart", serial)
+	}
+}
+
+// awaitSerial waits until the zone has a serial.
+func (p *primary) awaitSerial(t *testing.T, server string, holds func(uint32) bool) (serial uint32) {
+	t.Helper()
+	counterpart.Await(t, func() error {
+		if serial = p.serial(t, server); !holds(serial) {
+			return fmt.Errorf("serial %d", serial)
+		}
+		return nil
+	})
+	return serial
+}
+
+// TestTransferredZonesRaiseNoSerialOfOthers has a zone arrive from a primary within the minute after a serial: the serial and the records of the
+// other zone stay.
+func TestTransferredZonesRaiseNoSerialOfOthers(t *testing.T) {
+	t.Parallel()
+	p, _ := startLive(t)
+	from, port := startZonePrimary(t)
+	from.write(t, "copy.example.", "www 300 TXT first")
+	server := p.listens(t)
+	p.reload(t, p.text+fmt.Sprintf("  copy.example: {primaries: [{address: \"127.0.0.1:%d\"}]}\n", port))
+	awaitCopied(t, portOf(server), "www.copy.example.", dns.TypeTXT, `NOERROR "first"`)
+	p.mustOverride(t, "web/a", pools.ForcedDown, time.Hour)
+	p.awaitSerial(t, server, func(serial uint32) bool { return serial == 8 })
+	p.mustOverride(t, "web/b", pools.ForcedDown, time.Hour)
+	from.write(t, "copy.example.", "www 300 TXT second")
+	counterpart.Await(t, func() error {
+		_, err := p.RefreshZone(t.Context(), "copy.example.", secondary.How{})
+		return err
+	})
+	awaitCopied(t, portOf(server), "www.copy.example.", dns.TypeTXT, `NOERROR "second"`)
+	if got := short(ixfr(t, server, "tcp", 1)); !strings.HasPrefix(got, "SOA 8\n") || !strings.Contains(got, "www.example.com. 30 A 127.0.0.2\n") {
+		t.Errorf("after the transfer of another zone:\n%s", got)
+	}
+}
+
+// TestFailoverOfAllNamesSendsTheWholeZone has all names of a zone change: the difference is larger than the zone.
+func TestFailoverOfAllNamesSendsTheWholeZone(t *testing.T) {
+	t.Parallel()
+	p, _ := startLive(t)
+	server := p.listens(t)
+	var names strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&names, ", n%d: {pool: web}", i)
+	}
+	p.reload(t, strings.Replace(p.text, "www: {pool: web}", "www: {pool: web}"+names.String(), 1))
+	before := p.awaitSerial(t, server, func(serial uint32) bool { return serial > 7 })
+	p.mustOverride(t, "web/a", pools.ForcedDown, time.Hour)
+	p.awaitSerial(t, server, func(serial uint32) bool { return serial > before })
+	got := short(ixfr(t, server, "tcp", before))
+	if n := strings.Count(got, " A 127.0.0."); n != 1001 || !strings.Contains(got, "n999.example.com. 30 A 127.0.0.2\n") {
+		t.Errorf("%d addresses; want the zone with 1001", n)
 	}
 }
 

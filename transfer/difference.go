@@ -94,6 +94,16 @@ func (c *Content) Digest() journal.Digest {
 	return a.digest
 }
 
+// size returns the octets of all records of the zone.
+func (c *Content) size() int {
+	var a adder
+	a.addSOA(c)
+	for set := range c.sets {
+		a.add(&set)
+	}
+	return a.octets
+}
+
 // key is half of a hash: enough that two sets of one zone never share it.
 type key [2]uint64
 

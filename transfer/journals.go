@@ -283,6 +283,9 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 	step := &Step{Zone: z.Name, journal: of}
 	if !known {
 		step.Serial, step.digest = firstSerial(next.Data, zone, z.Serial), content.Digest()
+		if z.Transfer.Pools == config.LivePools && z.Serial == config.UnixtimeSerial {
+			step.Serial, step.save = higher(step.Serial, uint32(now.Unix())), true // a process without a state directory may have published serials until now
+		}
 		step.save = z.Serial == config.IncrementSerial || z.Serial == config.DateSerial
 		next.Data.SetSerial(zone, step.Serial)
 		return step, nil
@@ -343,15 +346,20 @@ func (s *Step) finish(content *Content, before uint32, octets int) {
 		return
 	}
 	s.change.NewSOA = content.SOA()
-	size := 0
-	for _, records := range [2][]journal.Record{s.change.Deleted, s.change.Added} {
+	size := sizeOf(s.change)
+	if !journal.Newer(s.Serial, before) || size > octets && size > messageSize {
+		s.change = nil
+	}
+}
+
+// sizeOf returns the octets of the records of a change.
+func sizeOf(c *journal.Change) (size int) {
+	for _, records := range [2][]journal.Record{c.Deleted, c.Added} {
 		for _, r := range records {
 			size += len(r)
 		}
 	}
-	if !journal.Newer(s.Serial, before) || size > octets && size > messageSize {
-		s.change = nil
-	}
+	return size
 }
 
 // content returns a zone of a snapshot; nil: it does not have the zone with this serial.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -480,5 +481,17 @@ func TestKeptSerialAfterACorruptJournal(t *testing.T) {
 	load(t, journals, served, view(5, "www 60 IN TXT y\n"))
 	if log := text.String(); strings.Contains(log, unknown) || !strings.Contains(log, changed) {
 		t.Errorf("after a change, log\n%s", log)
+	}
+}
+
+// TestLiveSerialDoesNotFallWithoutJournal starts without a journal: an earlier process may have published serials until now.
+func TestLiveSerialDoesNotFallWithoutJournal(t *testing.T) {
+	v := updated(t, fmt.Sprintf(updatedZone, 7))
+	z := &v.Config.Zones[0]
+	z.Update, z.Serial, z.Transfer.Pools = nil, config.UnixtimeSerial, config.LivePools
+	z.Transfer.Notify = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.54:53")}
+	load(t, newJournals(""), nil, v)
+	if serial := v.Data.Serial(0); serial != 2_000_000_000 {
+		t.Errorf("serial %d, want the time of the start", serial)
 	}
 }

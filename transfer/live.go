@@ -93,6 +93,43 @@ func (l *Live) With(other *Live, zone zones.ZoneID) *Live {
 	return next
 }
 
+// In returns the records of some zones in other data of the same configuration, where bindings may have other numbers. It returns nil if the
+// balanced names differ.
+func (l *Live) In(before, next *zones.Data, wanted []zones.ZoneID) *Live {
+	if l == nil {
+		return nil
+	}
+	moved := &Live{zones: map[zones.ZoneID]map[uint32][]zones.RRset{}}
+	for _, zone := range wanted {
+		had, has := bindingsOf(before, zone), bindingsOf(next, zone)
+		sets := l.zones[zone]
+		if sets == nil || !slices.EqualFunc(had, has, func(a, b boundNode) bool { return a.name == b.name }) {
+			return nil
+		}
+		moved.zones[zone] = make(map[uint32][]zones.RRset, len(sets))
+		for i := range has {
+			moved.zones[zone][has[i].id] = sets[had[i].id]
+		}
+	}
+	return moved
+}
+
+// boundNode is a balanced name.
+type boundNode struct {
+	name string
+	id   uint32 // of its binding
+}
+
+// bindingsOf returns the balanced names of a zone, in order.
+func bindingsOf(data *zones.Data, zone zones.ZoneID) (all []boundNode) {
+	for node := range data.Walk(zone) {
+		if id, balanced := data.BindingID(node); balanced {
+			all = append(all, boundNode{string(data.NodeName(node)), id})
+		}
+	}
+	return all
+}
+
 // changeTo returns the records of a zone that differ, in the order of the zone.
 func (l *Live) changeTo(next *Live, data *zones.Data, zone zones.ZoneID) (deleted, added []journal.Record) {
 	before, after := l.of(zone), next.of(zone)
@@ -127,7 +164,7 @@ func recordsOf(data *zones.Data, node zones.NodeID, sets []zones.RRset) (all []j
 }
 
 // Publish gives a zone a higher serial in its journal, for the records that it has in next. It returns the change of the zone that is
-// to be served with them; after an error there is none, and the journal is as before.
+// to be served with them; after an error there is none. A change that is larger than the zone is not kept: secondaries take the whole zone.
 func (l *Live) Publish(next *Live, served *View, zone zones.ZoneID, of *journal.Journal, now time.Time) (zones.ZoneChange, error) {
 	data := served.Data
 	soa := currentRecords(data, zone, data.Apex(zone))
@@ -141,7 +178,17 @@ func (l *Live) Publish(next *Live, served *View, zone zones.ZoneID, of *journal.
 	}
 	state, _ := of.State()
 	SetDigest(change, state.Digest)
-	if err := of.Append(change); err != nil {
+	content, err := served.Defaults.Content(served.Config, zone)
+	if err != nil {
+		return zones.ZoneChange{}, err
+	}
+	if sizeOf(change) > max(messageSize, content.size()) {
+		of.Begin(change.To(), change.Digest)
+		err = of.Save() // after an error the next change begins the journal at the serial that is served
+	} else {
+		err = of.Append(change)
+	}
+	if err != nil {
 		return zones.ZoneChange{}, err
 	}
 	return zones.ZoneChange{Zone: zone, Sets: sets}, nil
