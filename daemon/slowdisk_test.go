@@ -120,6 +120,45 @@ func TestSlowDiskDelaysOneZone(t *testing.T) {
 	}
 }
 
+// TestFloodOfOneZoneLeavesRoomForOthers has more updates of a zone than may wait, while its disk hangs.
+func TestFloodOfOneZoneLeavesRoomForOthers(t *testing.T) {
+	writing, hangs := make(chan struct{}, 1), make(chan struct{})
+	var slow atomic.Bool
+	l := updatedServer(t, "", func(f *os.File) error {
+		if slow.Load() && strings.Contains(f.Name(), "a.example.journal") {
+			select {
+			case writing <- struct{}{}:
+			default:
+			}
+			<-hangs
+		}
+		return nil
+	})
+	slow.Store(true)
+	outcomes := make(chan answer.UpdateOutcome, maxWaitingUpdates)
+	flood := func() { outcomes <- l.applyUpdate(added(t, "a.example.", "x.a.example. 60 TXT 1")) }
+	go flood()
+	<-writing
+	for range maxWaitingUpdates - 1 {
+		go flood()
+	}
+	refused := maxWaitingUpdates - maxWaitingOfZone - 1
+	for range refused {
+		if o := <-outcomes; o != busyOutcome {
+			t.Errorf("%+v", o)
+		}
+	}
+	if o := l.applyUpdate(added(t, "b.example.", "x.b.example. 60 TXT 1")); o.Rcode != dns.RcodeSuccess {
+		t.Errorf("the other zone: %+v", o)
+	}
+	close(hangs)
+	for range maxWaitingUpdates - refused {
+		if o := <-outcomes; o.Rcode != dns.RcodeSuccess {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
 // TestFailedDiskMakesNoUpdate makes updates while the disk fails, and then others. The zone and its journal have only those that
 // succeeded.
 func TestFailedDiskMakesNoUpdate(t *testing.T) {

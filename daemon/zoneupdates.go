@@ -18,6 +18,7 @@ import (
 
 const (
 	maxWaitingUpdates = 256 // beyond it, updates fail
+	maxWaitingOfZone  = 128 // besides those that are made: a zone whose disk hangs leaves room for other zones
 	updateBatch       = 64  // updates of a zone that share one write to the disk
 )
 
@@ -70,10 +71,10 @@ var busyOutcome = answer.UpdateOutcome{Rcode: dns.RcodeServerFailure, EDE: dns.E
 func (z *zoneUpdates) add(job *updateJob, run func(dnsname.Name)) bool {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.ended || z.waiting == maxWaitingUpdates {
+	queue, running := z.queues[job.Zone]
+	if z.ended || z.waiting == maxWaitingUpdates || len(queue) == maxWaitingOfZone {
 		return false
 	}
-	queue, running := z.queues[job.Zone]
 	z.queues[job.Zone] = append(queue, job)
 	z.waiting++
 	if !running {
