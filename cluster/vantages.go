@@ -79,12 +79,8 @@ func (n *Node) reportVantage(name string, v *observation.Vantage, was, is vantag
 	switch {
 	case is.fresh && !was.fresh:
 		n.Report(slog.LevelInfo, name, fmt.Sprintf("vantage is fresh, in region %s", is.region))
-	case !is.fresh && was.fresh && !v.Complete:
-		n.Report(slog.LevelWarn, name, "vantage is incomplete: some of its observations are missing")
-	case !is.fresh && was.fresh && v.Ended():
-		n.Report(slog.LevelWarn, name, fmt.Sprintf("vantage is lost: it was stopped more than %v ago", n.freshFor()))
-	case !is.fresh && was.fresh:
-		n.Report(slog.LevelWarn, name, fmt.Sprintf("vantage is lost: no heartbeat for %v", n.freshFor()))
+	case was.fresh && !is.fresh:
+		n.Report(slog.LevelWarn, name, n.whyNotFresh(v))
 	}
 	if is.skewed && !was.skewed {
 		n.Report(slog.LevelWarn, name, fmt.Sprintf("the clock differs by %v; correct the clock of one of the two nodes", v.Skew.Round(time.Millisecond)))
@@ -93,6 +89,17 @@ func (n *Node) reportVantage(name string, v *observation.Vantage, was, is vantag
 		n.disagreements++
 		n.Report(slog.LevelError, name, "it has other results for the same probes; compare the status of the two nodes")
 	}
+}
+
+// whyNotFresh returns why a vantage does not count any more.
+func (n *Node) whyNotFresh(v *observation.Vantage) string {
+	switch {
+	case !v.Complete:
+		return "vantage is incomplete: some of its observations are missing"
+	case v.Ended():
+		return fmt.Sprintf("vantage is lost: it was stopped more than %v ago", n.freshFor())
+	}
+	return fmt.Sprintf("vantage is lost: no heartbeat for %v", n.freshFor())
 }
 
 // missingLocked returns why this node does not know enough vantages to decide; empty: it does. A node that starts alone
