@@ -33,18 +33,21 @@ const failures = [];
 let stopped = false; // the server is down, and requests to it fail
 const expect = (ok, what) => { if (!ok) failures.push(what); };
 
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"] });
 
 // open returns a page that fails the check on an error in its console or a request to elsewhere.
 async function open(form, token) {
   const context = await browser.newContext({ viewport: { width: form.width, height: form.width < 600 ? 844 : 800 }, colorScheme: form.scheme, locale: "en-GB" });
   const page = await context.newPage();
-  page.setDefaultTimeout(180_000); // a forecast under the race detector is slow
+  page.setDefaultTimeout(180_000); // a forecast on a busy machine is slow
   page.on("pageerror", e => failures.push(`error in the page: ${e.message}`));
   page.on("console", m => { if (m.type() === "error" && !stopped && !/401|403|409|422/.test(m.text())) failures.push(`console: ${m.text()}`); });
   page.on("request", r => { if (!r.url().startsWith(BASE) && !/^(data|blob):/.test(r.url())) failures.push(`request to ${r.url()}`); });
   await page.goto(BASE + "/");
-  await page.getByLabel("Token").fill(token);
+  await page.bringToFront(); // a hidden page asks for nothing
+  await page.getByLabel("Token").fill(token).catch(async e => {
+    throw new Error(`${e.message}; the page is ${await page.evaluate(() => `${document.visibilityState}: ${document.body.innerText}`)}`);
+  });
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "Problems" }).waitFor();
   return page;
