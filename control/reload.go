@@ -120,6 +120,9 @@ var errLeft = fmt.Errorf("%w of a request that goes on", ErrNotAwaited)
 
 // ask sends a request to the daemon and waits for its outcome.
 func ask[R, O any](ctx context.Context, requests chan<- R, request R, done <-chan O) (outcome O, err error) {
+	if ctx.Err() != nil { // a select would choose at random
+		return outcome, ErrNotAwaited
+	}
 	select {
 	case requests <- request:
 	case <-ctx.Done():
