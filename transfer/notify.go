@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,15 +133,20 @@ func (n *Notifier) run(to netip.AddrPort) {
 	}
 }
 
-// sendPending sends the notices of a secondary, and forgets each that is confirmed. It stops at the first error.
-func (n *Notifier) sendPending(to netip.AddrPort) error {
-	for {
-		notice, ok := n.next(to)
-		if !ok {
+// sendPending sends the notices of a secondary, and forgets each that is confirmed. It stops if there is no answer. An answer
+// with an error is for one zone, such as one that the secondary does not know yet: the others are sent, and this one again.
+func (n *Notifier) sendPending(to netip.AddrPort) (refused error) {
+	for _, notice := range n.pendingOf(to) {
+		if n.ctx.Err() != nil {
 			return nil
 		}
 		if err := n.send(notice); err != nil {
-			return fmt.Errorf("zone %s: %w", notice.Zone, err)
+			err = fmt.Errorf("zone %s: %w", notice.Zone, err)
+			if !errors.As(err, new(errorAnswer)) {
+				return err
+			}
+			refused = err
+			continue
 		}
 		n.log.Debug("secondary notified", "zone", notice.Zone, "address", to, "serial", notice.Serial)
 		n.mu.Lock()
@@ -148,16 +155,14 @@ func (n *Notifier) sendPending(to netip.AddrPort) error {
 		}
 		n.mu.Unlock()
 	}
+	return refused
 }
 
-// next returns a notice that is not confirmed.
-func (n *Notifier) next(to netip.AddrPort) (Notice, bool) {
+// pendingOf returns the notices of a secondary that are not confirmed.
+func (n *Notifier) pendingOf(to netip.AddrPort) []Notice {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, notice := range n.pending[to] {
-		return notice, n.ctx.Err() == nil
-	}
-	return Notice{}, false
+	return slices.Collect(maps.Values(n.pending[to]))
 }
 
 // finished ends the goroutine of a secondary that has nothing left.
@@ -242,10 +247,15 @@ func confirmed(answer []byte, signed *tsig.Request) error {
 		}
 	}
 	if rcode := int(binary.BigEndian.Uint16(answer[2:]) & 0xf); rcode != dns.RcodeSuccess {
-		return errors.New("it answers " + dns.RcodeToString[rcode])
+		return errorAnswer(rcode)
 	}
 	return nil
 }
+
+// errorAnswer is the error of an answer with this rcode.
+type errorAnswer int
+
+func (r errorAnswer) Error() string { return "it answers " + dns.RcodeToString[int(r)] }
 
 // Close ends the notifier and waits for its goroutines. nil is a no-op.
 func (n *Notifier) Close() {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // secondary is a server on the other end of a pipe.
@@ -22,7 +24,8 @@ type secondary struct {
 	dials  int
 	silent bool
 	rcode  int
-	forged bool // an answer with another ID comes first
+	only   string // the zone that it answers with rcode; empty: all
+	forged bool   // an answer with another ID comes first
 	got    []string
 }
 
@@ -52,7 +55,11 @@ func (s *secondary) answer(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got = append(s.got, fmt.Sprintf("%s %d", msg.Question[0].Name, msg.Answer[0].(*dns.SOA).Serial))
-	reply := new(dns.Msg).SetRcode(msg, s.rcode)
+	rcode := s.rcode
+	if s.only != "" && msg.Question[0].Name != s.only {
+		rcode = dns.RcodeSuccess
+	}
+	reply := new(dns.Msg).SetRcode(msg, rcode)
 	if s.forged {
 		other := reply.Copy()
 		other.Id++
@@ -126,6 +133,35 @@ func TestSecondaryThatDoesNotAnswerIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		if s.set(func() { tries = s.dials }); tries != notifyTries || strings.Count(log.String(), "secondary not notified") != 1 {
 			t.Errorf("%d tries, want %d and one log line: %s", tries, notifyTries, log.String())
+		}
+	})
+}
+
+// TestRefusedNotificationDelaysNoOther has a secondary that does not know one of its zones: such as one that is to learn of it
+// from a catalog, of which it is notified too.
+func TestRefusedNotificationDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &secondary{rcode: dns.RcodeNotAuth, only: "new.example."}
+		n := NewNotifier(slog.New(slog.DiscardHandler))
+		n.dial = s.dial
+		var notices []Notice
+		for _, zone := range []dnsname.Name{"a.example.", "b.example.", "new.example.", "catalog.example."} {
+			notices = append(notices, Notice{Zone: zone, Serial: 1, To: peer})
+		}
+		n.Use(notices)
+		time.Sleep(notifyDelay)
+		synctest.Wait()
+		got := s.received()
+		for _, notice := range notices {
+			if !strings.Contains(got, string(notice.Zone)+" 1") {
+				t.Errorf("%s is not notified at once: %s", notice.Zone, got)
+			}
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		n.Close()
+		if got := s.received(); strings.Count(got, "new.example.") != notifyTries-1 || strings.Contains(got, "a.example.") {
+			t.Errorf("want %d more tries of the refused one, and none of the others: %s", notifyTries-1, got)
 		}
 	})
 }
