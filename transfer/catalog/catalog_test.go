@@ -88,7 +88,7 @@ func FuzzParse(f *testing.F) {
 		}
 		c, err := b.Copy("cat.example.", "", time.Time{})
 		if err != nil {
-			t.Skip()
+			t.Skip("the records are no zone")
 		}
 		entries, err := Parse(c)
 		if err != nil {
