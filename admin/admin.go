@@ -93,15 +93,19 @@ func New(c *control.Control, o Options) http.Handler {
 	if o.Metrics != nil {
 		all.Handle("GET /metrics", a.auth(o.Metrics))
 	}
-	all.Handle("/", withDashboard(a.auth(a.whenServing(guarded))))
+	all.Handle("/", a.withDashboard(a.auth(a.whenServing(guarded))))
 	return withRequestID(all)
 }
 
 // withDashboard answers requests for the files of the dashboard, which need no token, and passes
-// others to next.
-func withDashboard(next http.Handler) http.Handler {
+// others to next. An agent has no dashboard: most of it is about answers.
+func (a *api) withDashboard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && dashboard.Has(r.URL.Path) {
+			if a.control.Agent() {
+				problem(w, http.StatusConflict, agentTitle, "open the dashboard of a node; meridian status and meridian cluster status show this agent")
+				return
+			}
 			dashboard.ServeHTTP(w, r)
 			return
 		}
@@ -138,6 +142,17 @@ var agentRoutes = []string{
 	"GET /v1/events", "GET /v1/events/stream", "GET /v1/audit", "GET /v1/cluster", "GET /v1/stats", "GET /v1/regions",
 }
 
+// agentTitle is the title of the problem that a request is for nodes.
+const agentTitle = "this is an agent: it probes for the nodes of a cluster, and answers no queries"
+
+// hintOfAgent returns what to do in place of a request that an agent refuses.
+func hintOfAgent(pattern string) string {
+	if pattern == "POST /v1/upgrade" {
+		return "restart it, such as with systemctl restart meridian-agent: nothing is lost while it starts"
+	}
+	return "ask a node"
+}
+
 // unlessAgent refuses a request that an agent cannot answer.
 func (a *api) unlessAgent(r route) http.HandlerFunc {
 	if slices.Contains(agentRoutes, r.pattern) {
@@ -145,7 +160,7 @@ func (a *api) unlessAgent(r route) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, request *http.Request) {
 		if a.control.Agent() {
-			problem(w, http.StatusConflict, "this is an agent: it probes for the nodes of a cluster, and answers no queries", "ask a node")
+			problem(w, http.StatusConflict, agentTitle, hintOfAgent(r.pattern))
 			return
 		}
 		r.handle(w, request)

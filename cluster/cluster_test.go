@@ -508,8 +508,8 @@ func TestProcessThatTakesOverHasTheName(t *testing.T) {
 	})
 }
 
-// A process that starts after another one of its node publishes at once, if that has said that it ends or is known to have
-// ended; else, such as after kill -9 without a saved state, when the last heartbeat is stale.
+// A process that starts after another one of its node publishes at once, if that has said that it ends. After kill -9 it waits
+// for a heartbeat of the other one: with the saved state for two heartbeats, without until the last one is stale.
 func TestRestartedProcessPublishes(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -517,7 +517,7 @@ func TestRestartedProcessPublishes(t *testing.T) {
 		within        time.Duration
 	}{
 		{"after its end", false, false, time.Second},
-		{"killed, known", true, true, time.Second},
+		{"killed, known", true, true, 4 * time.Second},
 		{"killed, not known", true, false, 6 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -547,6 +547,58 @@ func TestRestartedProcessPublishes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A process with a copy of the state of a running one does not take the name: the running one sends a heartbeat in time.
+func TestCopyOfStateDoesNotTakeTheName(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		first := w.members["a1"]
+		w.findAll(target, "a1+ b1+")
+		w.want(5*time.Second, target, "++")
+		for range 5 { // at any moment between two heartbeats
+			time.Sleep(400 * time.Millisecond)
+			second := w.newMember("a1")
+			second.UsePrevious(first.Boot())
+			second.Begin()
+			w.run(second)
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			if n := second.Status().Published; n != 0 || !second.Status().NameTaken || first.Status().NameTaken {
+				t.Errorf("the copy published %d times, name taken: %v, by the copy: %v", n, second.Status().NameTaken, first.Status().NameTaken)
+			}
+			second.stop()
+			synctest.Wait()
+		}
+		w.members["a1"] = first
+	})
+}
+
+// While etcd is away, a node with a namesake counts what it finds itself: the last opinion of the other process is old. The
+// region of a node counts only while a vantage in it observes the target.
+func TestNamesakeCountsWhileConnectedOnly(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		first := w.members["a1"]
+		time.Sleep(3 * time.Second)
+		second := w.newMember("a1")
+		second.Region = "elsewhere"
+		second.Begin()
+		w.run(second)
+		w.findAll(target, "a1- b1+")
+		first.find(target, health.Up)
+		w.want(20*time.Second, target, "++")
+		votes := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := fmt.Sprint(second.Checks()[0].Agreement.Votes); got != want {
+				t.Errorf("votes %s, want %s", got, want)
+			}
+		}
+		votes("map[a:up b:up]")
+		w.bus.setCut("a1")
+		time.Sleep(20 * time.Second)
+		votes("map[b:unknown elsewhere:down]")
+		first.stop()
+	})
 }
 
 // A process that starts publishes nothing until its targets are known: until then, what the earlier one found counts, as

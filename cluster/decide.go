@@ -71,7 +71,7 @@ func (n *Node) agreementLocked(id health.ProbeID, p *probeState) health.Agreemen
 
 // countLocked counts the vantages that observe a probe, by region.
 func (n *Node) countLocked(id health.ProbeID, p *probeState) []agreement.Region {
-	regions := []agreement.Region{{Name: n.Region}}
+	var regions []agreement.Region
 	count := func(region string, e observation.Entry, fresh bool) {
 		i := slices.IndexFunc(regions, func(r agreement.Region) bool { return r.Name == region })
 		if i < 0 {

@@ -8,8 +8,8 @@ import (
 	"meridian/health"
 )
 
-// UsePrevious sets the boot of the previous process of this node, which has ended: its heartbeat does not keep the name. It is
-// called before Run.
+// UsePrevious sets the boot of the previous process of this node, which should have ended: its heartbeat keeps the name for a
+// shorter time. It is called before Run.
 func (n *Node) UsePrevious(boot uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -45,16 +45,20 @@ func (n *Node) otherLocked() *observation.Vantage {
 //	-----------------------------------------------------  -----------------------------------------
 //	is the last of a process that has ended                now
 //	is of a process that this one has taken over from      now
-//	was stored, by the previous process of this node       now
+//	was stored, by the previous process of this node       if none arrives in half of that time and half a heartbeat
 //	was stored: it may be of a running process             if none arrives in the time of freshness
 //	has arrived                                            if no further one arrives in that time
 //
-// A process that has lost its name to a later one, while it was cut off, waits in the same way.
+// A process that has lost its name to a later one, while it was cut off, waits in the same way. So does for a shorter time one
+// with the saved state of the previous process: the state may be a copy, and that process run on another machine. A running
+// one sends a heartbeat by then.
 func (n *Node) nameFreeAtLocked() time.Time {
 	v := n.otherLocked()
 	switch {
-	case v == nil, v.Ended(), v.Boot == n.gone, v.Boot == n.previous && v.ArrivedAt.IsZero():
+	case v == nil, v.Ended(), v.Boot == n.gone:
 		return time.Time{}
+	case v.Boot == n.previous && v.ArrivedAt.IsZero():
+		return n.connectedAt.Add((n.freshFor() + n.Heartbeat) / 2)
 	case v.ArrivedAt.After(n.connectedAt):
 		return v.ArrivedAt.Add(n.freshFor())
 	}
@@ -63,7 +67,7 @@ func (n *Node) nameFreeAtLocked() time.Time {
 
 // namesakeLocked returns the opinion of the process that has the name of this node, which the other nodes count in its place.
 func (n *Node) namesakeLocked(id health.ProbeID) (observation.Entry, bool) {
-	if !n.taken {
+	if !n.taken || !n.connected { // not known while etcd is away: this process is all that this node knows
 		return observation.Entry{}, false
 	}
 	return n.book.Vantages()[n.Name].Entry(id)

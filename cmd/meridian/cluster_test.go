@@ -393,8 +393,10 @@ func TestAgentsVote(t *testing.T) {
 	if err := syscall.Kill(c.nodes["sin1"].pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	c.first.breakFor("iad1") // what the killed process has found was another thing
 	c.nodes["sin1"].log = new(transcript)
 	c.startAgents("sin1")
+	c.awaitCluster("the new process of sin1 finds it up", finds("sin1", "up"), c.names()...)
 	c.awaitCluster("all are fresh again", allFresh, c.names()...)
 	if strings.Contains(c.nodes["sin1"].log.String(), "another process publishes") {
 		t.Errorf("the agent does not know its own heartbeat:\n%s", c.nodes["sin1"].log)
@@ -427,18 +429,26 @@ func (c *testCluster) expectAgent(name string) {
 	if got := get(c.t, admin+"/readyz"); !strings.Contains(got, `"ready": true`) {
 		c.t.Errorf("readyz: %s", got)
 	}
-	for _, args := range []string{"zone list", "filter list", "resolvers", "top", "drain web/first", "undrain web/first", "force down web/first", "weight web/first 20%", "clear web/first", "upgrade", "config history"} {
+	for _, args := range []string{"zone list", "filter list", "resolvers", "top", "drain web/first", "undrain web/first", "force down web/first", "weight web/first 20%", "clear web/first", "config history"} {
 		if out, ok := c.nodes[name].run(strings.Fields(args)...); ok || !strings.Contains(out, "this is an agent: it probes for the nodes of a cluster, and answers no queries\n  ask a node\n") {
 			c.t.Errorf("%s: %v\n%s", args, ok, out)
 		}
 	}
-	response, err := http.Get(admin + "/v1/zones")
-	if err != nil {
-		c.t.Fatal(err)
+	if out, ok := c.nodes[name].run("upgrade"); ok || !strings.Contains(out, "answers no queries\n  restart it, such as with systemctl restart meridian-agent") {
+		c.t.Errorf("upgrade: %v\n%s", ok, out)
 	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusConflict || response.Header.Get("Content-Type") != "application/problem+json" {
-		c.t.Errorf("%d %s", response.StatusCode, response.Header.Get("Content-Type"))
+	if got := get(c.t, admin+"/"); !strings.Contains(got, "open the dashboard of a node") {
+		c.t.Errorf("the dashboard of an agent: %s", got)
+	}
+	for _, path := range []string{"/v1/zones", "/"} {
+		response, err := http.Get(admin + path)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusConflict || response.Header.Get("Content-Type") != "application/problem+json" {
+			c.t.Errorf("%s: %d %s", path, response.StatusCode, response.Header.Get("Content-Type"))
+		}
 	}
 }
 

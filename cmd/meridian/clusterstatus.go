@@ -193,14 +193,15 @@ func describeVotes(a *control.AddressStatus) string {
 }
 
 // clusterStateWarnings describes the loss of the cluster, or of the name in it; nil: the node is in none.
-func clusterStateWarnings(c *control.ClusterSummary) []string {
-	switch {
-	case c == nil:
-		return nil
-	case c.NameTaken:
-		return []string{nameTakenWarning(c.Node)}
-	case c.Etcd == "ok":
+func clusterStateWarnings(c *control.ClusterSummary) (all []string) {
+	if c == nil {
 		return nil
 	}
-	return []string{"etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status"}
+	if c.Etcd != "ok" {
+		all = append(all, "etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status")
+	}
+	if c.NameTaken {
+		all = append(all, nameTakenWarning(c.Node))
+	}
+	return all
 }

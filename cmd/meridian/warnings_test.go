@@ -34,6 +34,11 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{Overrides: []control.Override{{Kind: "drained"}}},
 			"WARNING: in memory only: a restart loses overrides (the configuration has no state)\n",
 		},
+		"etcd is away, and the name is taken": {
+			control.Status{State: kept, Cluster: &control.ClusterSummary{Node: "ams1", Etcd: "unreachable", NameTaken: true}},
+			"WARNING: etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status\n" +
+				"WARNING: another process publishes as \"ams1\" in the cluster: the opinions of this one do not count until that ends; give each node its own name and identity\n",
+		},
 		"prober stalled after a panic": {
 			control.Status{State: kept, Prober: control.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
 			"WARNING: PROBER STALLED for 1m12s: health states are frozen until it recovers; see the log, and restart the server if it lasts\n" +
