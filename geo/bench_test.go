@@ -34,8 +34,7 @@ func benchmarkTable(b *testing.B, geo config.Geo, n int) {
 	b.ReportAllocs()
 	bytes := 0
 	for b.Loop() {
-		l.tables.made = nil
-		t, err := l.Table(cities(n))
+		t, err := l.compileTable(cities(n))
 		if err != nil {
 			b.Fatal(err)
 		}

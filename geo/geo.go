@@ -233,25 +233,30 @@ func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
 }
 
 // Table compiles the prefix table that ranks regions, or returns a compiled one. The order of regions breaks ties. It
-// accepts at most 65535 regions. Equal calls share a table. It is safe for concurrent use.
+// accepts at most 65535 regions. Equal calls share a table, also those of other Locators without a database. It is safe for concurrent use.
 func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	if len(regions) > maxRegions {
 		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
 	}
-	return l.tables.table(signature(regions), func() (*Table, error) {
-		var t *Table
-		err := recoverFault(func() error {
-			s, err := l.gathered()
-			if err == nil {
-				t, err = compileTable(l.parallelism, s, regions, l.fallback.From == "")
-			}
-			return err
-		})
-		if err != nil {
-			return nil, l.databaseError(err)
-		}
-		return t, nil
+	signature := signature(regions)
+	return l.tables.table(signature, func() (*Table, error) {
+		return l.shared("regions\n"+signature, func() (*Table, error) { return l.compileTable(regions) })
 	})
+}
+
+func (l *Locator) compileTable(regions []config.Region) (*Table, error) {
+	var t *Table
+	err := recoverFault(func() error {
+		s, err := l.gathered()
+		if err == nil {
+			t, err = compileTable(l.parallelism, s, regions, l.fallback.From == "")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, l.databaseError(err)
+	}
+	return t, nil
 }
 
 // maxRegions is the largest number of regions in one ranking.

@@ -37,21 +37,26 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	if len(matches) > maxMatches {
 		return nil, fmt.Errorf("%d different matches in one pool, at most %d are possible", len(matches), maxMatches)
 	}
-	return l.tables.table(matchSignature(matches), func() (*Table, error) {
-		var t *Table
-		var faults error
-		err := recoverFault(func() (err error) {
-			c := matchCompiler{l: l, matcher: newMatcher(l.cfg, matches), lists: newMatchLists()}
-			if faults, err = c.gather(); err == nil && faults == nil {
-				t, err = c.compile()
-			}
-			return err
-		})
-		if err != nil {
-			return nil, l.databaseError(err)
-		}
-		return t, faults
+	signature := matchSignature(matches)
+	return l.tables.table(signature, func() (*Table, error) {
+		return l.shared("matches\n"+signature, func() (*Table, error) { return l.compileMatches(matches) })
 	})
+}
+
+func (l *Locator) compileMatches(matches []config.Match) (*Table, error) {
+	var t *Table
+	var faults error
+	err := recoverFault(func() (err error) {
+		c := matchCompiler{l: l, matcher: newMatcher(l.cfg, matches), lists: newMatchLists()}
+		if faults, err = c.gather(); err == nil && faults == nil {
+			t, err = c.compile()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, l.databaseError(err)
+	}
+	return t, faults
 }
 
 // matchSignature returns the same string for matches with the same table.

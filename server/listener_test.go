@@ -10,6 +10,8 @@ import (
 	"meridian/server/answer/answertest"
 )
 
+func TestMain(m *testing.M) { answertest.TestMain(m) }
+
 func TestSmallSocketBuffersAreReported(t *testing.T) {
 	var log bytes.Buffer
 	s := New(answertest.World(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})

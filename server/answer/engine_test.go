@@ -11,6 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
+func TestMain(m *testing.M) { answertest.TestMain(m) }
+
 // TestReplaceWaitsForReaders checks that a responder that reads the old snapshot blocks Replace, and
 // that an idle one releases it.
 func TestReplaceWaitsForReaders(t *testing.T) {

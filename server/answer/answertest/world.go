@@ -113,13 +113,20 @@ func Build(t testing.TB, yaml, zone string) *snapshot.Snapshot {
 	return snapshot
 }
 
-// TestMain keeps the unpacked built-in geo table in memory, for the Locators of all tests to share.
+// TestMain runs the tests of a package. It keeps the unpacked built-in geo table and the table of worldConfig in memory,
+// for the snapshots of all tests to share.
 func TestMain(m *testing.M) {
-	where, err := geo.Open(&config.Config{})
+	cfg, _, err := config.Parse("meridian.yaml", []byte(worldConfig))
 	if err != nil {
 		panic(err)
 	}
-	where.Locate(netip.IPv4Unspecified()) // unpacks it
+	where, err := geo.Open(cfg)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := where.Table(cfg.Regions); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	runtime.KeepAlive(where)
 	os.Exit(code)
