@@ -53,7 +53,7 @@ func (d *decoder) catalog(n *yaml.Node, z *Zone) {
 	d.exactlyOne(n, "produce", "primaries")
 	if transfer != nil {
 		d.transfer(z)(transfer)
-		d.checkLive(transfer, z)
+		d.checkOwnSerials(transfer, z)
 	}
 	d.access(allow, deny, &z.Access)
 	consumer := d.consumer(grace, template, groups)

@@ -89,7 +89,7 @@ func (d *decoder) template(n *yaml.Node, t *Template) {
 		d.transfer(&z)(transfer)
 		t.Transfer = z.Transfer
 		z.Primaries = []Primary{{}} // the zones come from primaries in any case
-		d.checkLive(transfer, &z)
+		d.checkOwnSerials(transfer, &z)
 	}
 	d.access(allow, deny, &t.Access)
 }

@@ -14,6 +14,7 @@ import (
 // Transfer holds which servers may have a copy of a zone, and what is in it.
 type Transfer struct {
 	Pools  TransferPools
+	Sign   bool             // with the signatures of the zone, and an NSEC chain
 	Out    []TransferRule   // a transfer is allowed if any of them matches
 	Notify []netip.AddrPort // servers that are notified of changes
 }
@@ -44,36 +45,51 @@ func (d *decoder) transfer(z *Zone) setter {
 		t := &z.Transfer
 		d.mapping(n, []field{
 			{name: "pools", set: choose(d, &t.Pools, "contents of balanced names", DefaultPools, LivePools, RefusePools)},
+			{name: "sign", set: d.flag(&t.Sign)},
 			{name: "out", set: d.transferRules(&t.Out)},
 			{name: "notify", set: d.notified(&t.Notify)},
 		})
 		if n.Kind != yaml.MappingNode {
 			return
 		}
-		if signed := z.DNSSEC != "" && z.DNSSEC != Unsigned; signed && len(t.Out) > 0 {
+		if t.Sign && !z.Signs() {
+			d.errorf(yamldoc.Child(n, "sign"), "sign: true in a zone that no policy signs", "write dnssec: default, or leave sign out: a zone with signatures in its file is transferred with them")
+		}
+		if z.Signs() && !t.Sign && len(t.Out) > 0 {
 			d.warn(yamldoc.Child(n, "out"), "the zone is signed here, and a transfer has no signatures: resolvers that validate refuse the answers of the other server",
-				"give it only to a server that signs the zone itself with the same keys")
+				"write sign: true, or give it only to a server that signs the zone itself with the same keys")
 		}
 	}
 }
 
-// checkLive rejects transfers with the present health states of a zone that has no serial of its own.
-func (d *decoder) checkLive(transfer *yaml.Node, z *Zone) {
-	at := yamldoc.Child(transfer, "pools")
+// Signs reports whether a policy signs the zone.
+func (z *Zone) Signs() bool { return z.DNSSEC != "" && z.DNSSEC != Unsigned }
+
+// OwnSerials reports whether the server raises the serial of the zone by itself: for health states or signatures.
+func (z *Zone) OwnSerials() bool { return z.Transfer.Pools == LivePools || z.Transfer.Sign }
+
+// checkOwnSerials rejects transfers with the present health states or with signatures of a zone that has no serial of its own.
+func (d *decoder) checkOwnSerials(transfer *yaml.Node, z *Zone) {
+	key, what, cause, other := "pools", "pools: live", "health state", "write pools: default or refuse"
+	if z.Transfer.Sign && z.Transfer.Pools != LivePools {
+		key, what, cause, other = "sign", "sign: true", "signature", "leave sign out"
+	}
+	at := yamldoc.Child(transfer, key)
 	switch {
-	case z.Transfer.Pools != LivePools:
+	case !z.OwnSerials():
+		return
 	case len(z.Primaries) > 0:
-		d.errorf(at, "pools: live in a zone from primaries: it has their serial, which no health state changes", "write pools: default or refuse")
+		d.errorf(at, what+" in a zone from primaries: it has their serial, which no "+cause+" changes", other)
 	case z.Serial == KeepSerial:
-		d.errorf(at, "pools: live with serial: keep, and a change of health states has to raise the serial", "write serial: unixtime, increment or date, or leave serial out")
+		d.errorf(at, what+" with serial: keep, and a change of "+cause+"s has to raise the serial", "write serial: unixtime, increment or date, or leave serial out")
 	case z.Serial == "":
 		z.Serial = UnixtimeSerial
 	}
-	if counted := z.Serial == IncrementSerial || z.Serial == DateSerial; z.Transfer.Pools == LivePools && counted && d.firstLive == (nodeKey{}) {
+	if (z.Serial == IncrementSerial || z.Serial == DateSerial) && d.firstLive == (nodeKey{}) {
 		d.firstLive = nodeKeyOf(at)
 	}
-	if t := &z.Transfer; t.Pools == LivePools && len(t.Out)+len(t.Notify) == 0 {
-		d.warn(at, "no effect: no server may transfer the zone", "write out with the secondaries, or leave pools out")
+	if t := &z.Transfer; len(t.Out)+len(t.Notify) == 0 {
+		d.warn(at, "no effect: no server may transfer the zone", "write out with the secondaries, or leave "+key+" out")
 	}
 }
 

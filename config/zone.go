@@ -79,7 +79,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 	if transfer != nil {
 		d.transfer(z)(transfer)
-		d.checkLive(transfer, z)
+		d.checkOwnSerials(transfer, z)
 	}
 	if update != nil {
 		d.updateRules(z)(update)

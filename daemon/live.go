@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"meridian/pools"
 	"meridian/snapshot"
 	"meridian/transfer"
+	"meridian/transfer/journal"
 	"meridian/zones"
 )
 
@@ -79,34 +82,49 @@ func (l *instance) updateLive(g *generation, u *liveUpdates, now time.Time) {
 // publishLive serves a zone with a higher serial, and the records that a transfer of it has now. It reports whether that is done, or not to
 // be tried again.
 func (l *instance) publishLive(g *generation, captured *transfer.Live, zone zones.ZoneID) (done bool) {
+	published, err := l.publishSerial(g, zone, func(served *snapshot.Snapshot, of *journal.Journal) (zones.ZoneChange, *transfer.Live, error) {
+		change, err := served.Live.Publish(captured, viewOf(served), zone, of, time.Now())
+		return change, served.Live.With(captured, zone), err
+	})
+	switch {
+	case errors.Is(err, errReplaced):
+		return true // the next generation has its own
+	case errors.Is(err, errSuspended):
+		return false
+	case err != nil:
+		l.Logger.Error("cannot publish health states to secondaries; they keep the old addresses", "zone", l.snapshotOf(g).Config.Zones[zone].Name, "error", err, "retry_in", liveInterval)
+		return false
+	}
+	l.Logger.Info("health states published to secondaries", "zone", published.Config.Zones[zone].Name, "serial", published.Zones.Serial(zone))
+	return true
+}
+
+// publishSerial serves a zone of a generation with a higher serial, which raise writes to the journal, and notifies its secondaries. It fails
+// with errReplaced if another generation serves, and with errSuspended while another process takes over.
+func (l *instance) publishSerial(g *generation, zone zones.ZoneID, raise func(*snapshot.Snapshot, *journal.Journal) (zones.ZoneChange, *transfer.Live, error)) (*snapshot.Snapshot, error) {
 	l.updates.gate.Lock()
 	defer l.updates.gate.Unlock()
 	if l.currentGeneration() != g {
-		return true // the next generation has its own
+		return nil, errReplaced
 	}
 	served := l.snapshotOf(g)
-	name := served.Config.Zones[zone].Name
-	view := viewOf(served)
-	of, err := l.journals.OfUpdates(view, zone)
-	if of == nil && err == nil {
-		return false // another process takes over
+	of, err := l.journals.OfUpdates(viewOf(served), zone)
+	switch {
+	case err != nil:
+		return nil, err
+	case of == nil:
+		return nil, errSuspended
 	}
-	var change zones.ZoneChange
-	if err == nil {
-		change, err = served.Live.Publish(captured, view, zone, of, time.Now())
-	}
+	change, live, err := raise(served, of)
 	if err != nil {
-		l.Logger.Error("cannot publish health states to secondaries; they keep the old addresses", "zone", name, "error", err, "retry_in", liveInterval)
-		return false
+		return nil, err
 	}
-	published, err := l.servePublished(change, served.Live.With(captured, zone))
+	published, err := l.servePublished(change, live)
 	if err != nil { // never: the listeners are the same
-		l.Logger.Error("cannot serve updates of a zone; the next reload serves them", "zone", name, "error", err)
-		return true
+		return nil, fmt.Errorf("the next reload serves the change: %w", err)
 	}
-	l.Logger.Info("health states published to secondaries", "zone", name, "serial", published.Zones.Serial(zone))
 	l.secondaries.Update(noticesOfZone(published, zone))
-	return true
+	return published, nil
 }
 
 // servePublished serves a zone with another serial. The caller holds the gate of updates: the generation is the same.

@@ -10,13 +10,14 @@ import (
 )
 
 // startUpdates starts the goroutines that apply load reports, target changes, latency changes and
-// the end of overrides to the pools, those that open maintenance windows, and those that collect what
+// the end of overrides to the pools, those that sign zones for transfers and open maintenance windows, and those that collect what
 // responders have observed and sampled. A running or hanging reload does not delay them. The returned function waits
 // until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { l.updateLoads(ctx) })
 	running.Go(func() { l.updatePools(ctx) })
+	running.Go(func() { l.signTransfers(ctx) })
 	running.Go(func() { l.tick(ctx) })
 	running.Go(func() { l.updates.finish(ctx) })
 	running.Go(func() { l.maintain(ctx) })

@@ -4,11 +4,13 @@ package transfer
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -43,11 +45,14 @@ type Content struct {
 	data  *zones.Data
 	zone  zones.ZoneID
 	pools map[uint32][]zones.RRset // by zones.Data.BindingID; read only
+
+	toSign bool           // transfers have signatures
+	signed *signedContent // with signatures, in place of all of the above; nil: without
 }
 
 // Content returns a zone. The snapshot is in use: the pools may read its files.
 func (d *Defaults) Content(cfg *config.Config, zone zones.ZoneID) (*Content, error) {
-	c := &Content{data: d.data, zone: zone}
+	c := &Content{data: d.data, zone: zone, toSign: cfg.Zones[zone].Transfer.Sign}
 	if c.pools = d.live.of(zone); c.pools != nil || !d.data.HasPools(zone) {
 		return c, nil
 	}
@@ -185,14 +190,13 @@ func appendData(dst, data []byte) []byte {
 
 // sets yields the record sets of the zone, without the SOA.
 func (c *Content) sets(yield func(zones.OwnedSet) bool) {
+	if c.signed != nil {
+		slices.Values(c.signed.sets)(yield)
+		return
+	}
 	var all []zones.OwnedSet // of one node
 	for node := range c.data.Walk(c.zone) {
-		all = c.data.AppendStaticSets(all[:0], node)
-		if id, balanced := c.data.BindingID(node); balanced {
-			for _, set := range c.pools[id] {
-				all = append(all, zones.OwnedSet{Owner: c.data.NodeName(node), RRset: set})
-			}
-		}
+		all = c.setsOf(all[:0], node)
 		for i := range all {
 			if !yield(all[i]) {
 				return
@@ -201,12 +205,39 @@ func (c *Content) sets(yield func(zones.OwnedSet) bool) {
 	}
 }
 
+// setsOf appends the record sets of a node, without the SOA.
+func (c *Content) setsOf(dst []zones.OwnedSet, node zones.NodeID) []zones.OwnedSet {
+	dst = c.data.AppendStaticSets(dst, node)
+	if id, balanced := c.data.BindingID(node); balanced {
+		for _, set := range c.pools[id] {
+			dst = append(dst, zones.OwnedSet{Owner: c.data.NodeName(node), RRset: set})
+		}
+	}
+	return dst
+}
+
 // soa returns the SOA of the zone.
 func (c *Content) soa() zones.OwnedSet {
+	if c.signed != nil {
+		return c.signed.soa
+	}
 	apex := c.data.ApexNode(c.zone)
 	set, _ := c.data.RRset(apex, dns.TypeSOA) // a zone has one
 	return zones.OwnedSet{Owner: c.data.NodeName(apex), RRset: set}
 }
 
+// apex returns the name of the zone.
+func (c *Content) apex() dnsname.Wire {
+	if c.signed != nil {
+		return c.signed.apex
+	}
+	return c.data.Apex(c.zone)
+}
+
 // Serial returns the serial of the zone.
-func (c *Content) Serial() uint32 { return c.data.Serial(c.zone) }
+func (c *Content) Serial() uint32 {
+	if c.signed != nil {
+		return c.signed.serial
+	}
+	return c.data.Serial(c.zone)
+}

@@ -76,8 +76,12 @@ func SetDigest(c *journal.Change, before journal.Digest) {
 	}
 }
 
-// addSOA adds the SOA record without its serial.
+// addSOA adds the SOA record without its serial. The digest of a zone that is signed for transfers differs from that of the same zone
+// without signatures: secondaries have to take it again.
 func (a *adder) addSOA(c *Content) {
+	if c.toSign {
+		a.digest[0]++
+	}
 	set := c.soa()
 	set.Data = append([]byte(nil), set.Data...)
 	clear(set.Data[len(set.Data)-20 : len(set.Data)-16])

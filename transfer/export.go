@@ -12,7 +12,7 @@ import (
 // WriteMasterFile writes the zone as a master file: the records of a transfer, those of balanced names with a comment.
 func (c *Content) WriteMasterFile(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "; zone %s serial %d\n", c.data.Apex(c.zone), c.Serial())
+	fmt.Fprintf(out, "; zone %s serial %d\n", c.apex(), c.Serial())
 	fmt.Fprintln(out, c.SOA())
 	for set := range c.sets {
 		comment := ""
@@ -29,6 +29,9 @@ func (c *Content) WriteMasterFile(w io.Writer) error {
 
 // balanced reports whether a set is the answer of a pool.
 func (c *Content) balanced(set *zones.OwnedSet) bool {
+	if c.signed != nil {
+		return false // the snapshot is not known any more
+	}
 	node, ok := c.data.NodeIn(c.zone, dnsname.Wire(set.Owner).Folded())
 	if !ok {
 		return false

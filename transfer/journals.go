@@ -31,6 +31,8 @@ type Journals struct {
 	log  *slog.Logger
 	sync func(*os.File) error // makes a file or folder durable
 
+	signed *SignedZones
+
 	mu     sync.Mutex // guards the fields below
 	state  string     // the state directory; empty: in memory only
 	zones  map[dnsname.Name]*journal.Journal
@@ -39,7 +41,15 @@ type Journals struct {
 
 // NewJournals returns journals in memory.
 func NewJournals(log *slog.Logger) *Journals {
-	return &Journals{log: log, sync: (*os.File).Sync, zones: map[dnsname.Name]*journal.Journal{}}
+	return &Journals{log: log, sync: (*os.File).Sync, signed: NewSignedZones(), zones: map[dnsname.Name]*journal.Journal{}}
+}
+
+// SignedZones returns the zones that are transferred with signatures; nil of nil journals.
+func (j *Journals) SignedZones() *SignedZones {
+	if j == nil {
+		return nil
+	}
+	return j.signed
 }
 
 // UseSync sets what makes a file or folder durable, before the first journal is opened: tests have slow disks and broken ones.
@@ -237,6 +247,7 @@ func (j *Journals) Prepare(before, next *View, now time.Time) (steps []Step, err
 			j.overlay(next, zones.ZoneID(i))
 		}
 	}
+	j.signed.retain(next.Config)
 	for i := range next.Config.Zones {
 		if z := &next.Config.Zones[i]; z.Journaled() {
 			step, failed := j.prepare(before, next, zones.ZoneID(i), now)
@@ -282,16 +293,11 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 	state, known := of.State()
 	step := &Step{Zone: z.Name, journal: of}
 	if !known {
-		step.Serial, step.digest = firstSerial(next.Data, zone, z.Serial), content.Digest()
-		if z.Transfer.Pools == config.LivePools && z.Serial == config.UnixtimeSerial {
-			step.Serial, step.save = higher(step.Serial, uint32(now.Unix())), true // a process without a state directory may have published serials until now
-		}
-		step.save = z.Serial == config.IncrementSerial || z.Serial == config.DateSerial
-		next.Data.SetSerial(zone, step.Serial)
+		j.begin(step, next, content, zone, now)
 		return step, nil
 	}
 	octets, unrecorded := step.compare(before.content(z.Name, state.Serial), content, state.Digest)
-	changed := step.digest != state.Digest
+	changed := step.digest != state.Digest || z.Transfer.Sign && !j.signed.has(z.Name) // secondaries may have signatures of another process
 	compiled := next.Data.Serial(zone)
 	step.Serial = nextSerial(next.Data, zone, z.Serial, state.Serial, changed, now)
 	next.Data.SetSerial(zone, step.Serial)
@@ -308,6 +314,18 @@ func (j *Journals) prepare(before, next *View, zone zones.ZoneID, now time.Time)
 		j.warnOfSerial(step, &state)
 	}
 	return step, nil
+}
+
+// begin completes the step of a zone of which no serial is known. A process without a state directory may have published serials until now.
+func (j *Journals) begin(step *Step, next *View, content *Content, zone zones.ZoneID, now time.Time) {
+	z := &next.Config.Zones[zone]
+	step.Serial, step.digest = firstSerial(next.Data, zone, z.Serial), content.Digest()
+	j.signed.forget(z.Name)
+	step.save = z.Serial == config.IncrementSerial || z.Serial == config.DateSerial
+	if z.OwnSerials() && z.Serial == config.UnixtimeSerial {
+		step.Serial, step.save = higher(step.Serial, uint32(now.Unix())), true
+	}
+	next.Data.SetSerial(zone, step.Serial)
 }
 
 // warnOfSerial warns of a serial that is not higher than before. A journal that was corrupt knows a serial that is at least

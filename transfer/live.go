@@ -166,19 +166,29 @@ func recordsOf(data *zones.Data, node zones.NodeID, sets []zones.RRset) (all []j
 // Publish gives a zone a higher serial in its journal, for the records that it has in next. It returns the change of the zone that is
 // to be served with them; after an error there is none. A change that is larger than the zone is not kept: secondaries take the whole zone.
 func (l *Live) Publish(next *Live, served *View, zone zones.ZoneID, of *journal.Journal, now time.Time) (zones.ZoneChange, error) {
-	data := served.Data
+	deleted, added := l.changeTo(next, served.Data, zone)
+	return served.raise(zone, deleted, added, of, now)
+}
+
+// PublishSerial is Publish for a zone whose records stay, and only signatures change.
+func PublishSerial(served *View, zone zones.ZoneID, of *journal.Journal, now time.Time) (zones.ZoneChange, error) {
+	return served.raise(zone, nil, nil, of, now)
+}
+
+// raise gives a zone a higher serial in its journal, for a change of records that are not in its data.
+func (v *View) raise(zone zones.ZoneID, deleted, added []journal.Record, of *journal.Journal, now time.Time) (zones.ZoneChange, error) {
+	data := v.Data
 	soa := currentRecords(data, zone, data.Apex(zone))
 	soa = slices.DeleteFunc(soa, func(r journal.Record) bool { return r.Type() != dns.TypeSOA })
-	change := &journal.Change{OldSOA: soa[0]}
-	change.NewSOA = soa[0].WithSerial(raised(served.Config.Zones[zone].Serial, soa[0].Serial(), now))
-	change.Deleted, change.Added = l.changeTo(next, data, zone)
+	change := &journal.Change{OldSOA: soa[0], Deleted: deleted, Added: added}
+	change.NewSOA = soa[0].WithSerial(raised(v.Config.Zones[zone].Serial, soa[0].Serial(), now))
 	sets := []zones.SetChange{setOf([]journal.Record{change.NewSOA})}
 	if err := data.CheckUpdate(zone, sets); err != nil {
 		return zones.ZoneChange{}, err
 	}
 	state, _ := of.State()
 	SetDigest(change, state.Digest)
-	content, err := served.Defaults.Content(served.Config, zone)
+	content, err := v.Defaults.Content(v.Config, zone)
 	if err != nil {
 		return zones.ZoneChange{}, err
 	}

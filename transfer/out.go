@@ -49,7 +49,7 @@ type writer struct {
 // one; nil means that a record does not fit into any, and ends the transfer. buf is memory to use.
 func (c *Content) Messages(r *Request, buf []byte) func(yield func(frame []byte) bool) {
 	return func(yield func([]byte) bool) {
-		w := &writer{Request: r, yield: yield, buf: buf[:0], apex: c.data.Apex(c.zone)}
+		w := &writer{Request: r, yield: yield, buf: buf[:0], apex: c.apex()}
 		w.begin()
 		soa := c.soa()
 		w.set(soa)

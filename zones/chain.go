@@ -31,7 +31,7 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 	}
 	c := &Chains{data: s, position: make([]uint32, s.count()), zones: make([]run, len(s.zones))}
 	for id := NodeID(1); id < s.count(); id++ {
-		if wanted[s.node(id).zone] && s.inChain(id) {
+		if wanted[s.node(id).zone] && s.InChain(id) {
 			c.order = append(c.order, id)
 		}
 	}
@@ -52,8 +52,8 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 	return c
 }
 
-// inChain reports whether a node has an NSEC record.
-func (s *Data) inChain(id NodeID) bool {
+// InChain reports whether a node has an NSEC record.
+func (s *Data) InChain(id NodeID) bool {
 	n := s.node(id)
 	if s.Presigned(n.zone) != nil {
 		if _, ok := s.RRset(id, dns.TypeNSEC); !ok {

@@ -92,12 +92,12 @@ func (r *Responder) answerTransfer(msg *dns.Msg, source netip.Addr) (ede uint16)
 		}
 	}
 	if t.Change == nil {
-		content, err := s.defaults.Content(s.snapshot.Config, zone)
-		if err != nil {
+		var err error
+		if t.Content, err = r.wholeZone(zone); err != nil {
 			msg.Rcode = dns.RcodeServerFailure
+			r.reportRefused(msg.Rcode, err.Error())
 			return 0
 		}
-		t.Content = content
 	}
 	r.transfer = t
 	return 0
@@ -115,10 +115,34 @@ func (r *Responder) changeFor(zone zones.ZoneID) (change *journal.Change, curren
 	case int32(has-serial) >= 0: // RFC 1982
 		return nil, true
 	}
+	if s.snapshot.Config.Zones[zone].Transfer.Sign {
+		return r.signedChange(zone, has), false
+	}
 	if of := r.engine.journals.Of(s.snapshot.Config.Zones[zone].Name); of != nil {
 		change = of.Since(has, serial)
 	}
 	return change, false
+}
+
+// signedChange is changeFor for a zone that is transferred with signatures. It signs the zone if that was not done yet, but not for a
+// message by UDP.
+func (r *Responder) signedChange(zone zones.ZoneID, has uint32) *journal.Change {
+	if r.Transfers {
+		if _, err := r.wholeZone(zone); err != nil {
+			return nil // the whole zone has the same error, which is logged
+		}
+	}
+	return r.engine.journals.SignedZones().Since(r.at.active.snapshot.Config.Zones[zone].Name, has)
+}
+
+// wholeZone returns what a transfer of a whole zone has.
+func (r *Responder) wholeZone(zone zones.ZoneID) (*transfer.Content, error) {
+	s := r.at.active
+	content, err := s.defaults.Content(s.snapshot.Config, zone)
+	if z := &s.snapshot.Config.Zones[zone]; err == nil && z.Transfer.Sign {
+		content, err = r.engine.journals.SignedZones().Content(z, s.signedZone(zone), content)
+	}
+	return content, err
 }
 
 // shortAnswer returns the records of a difference if they fit in a UDP message, or else the SOA.
