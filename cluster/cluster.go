@@ -3,6 +3,7 @@
 //
 //	health ──opinions──▶ Node ──blocks, heartbeats──▶ Transport ──▶ other nodes
 //	health ◀─agreements─ Node ◀─of other vantages──── Transport
+//	                     Node ◀─────exchanges───────▶ other nodes, while the transport is away
 //
 // A [Node] publishes the opinions of its prober, at most once in [publishInterval], and a heartbeat in each interval. It
 // receives those of the other vantages, and decides about each of its own probes by package agreement. Every node does
@@ -59,6 +60,7 @@ type Options struct {
 	Stale     int  // heartbeats without which a vantage is not fresh
 	TakesOver bool // another process has the name of this one until Begin
 	Transport Transport
+	Direct    *Direct                       // nil: without the transport, the node is alone
 	Agree     func([]health.Agreement) bool // applies what the vantages agree on
 	Report    func(level slog.Level, subject, message string)
 	NameTaken func() // called when another process has the name of this one; it does not block. nil: nothing is called
@@ -76,11 +78,18 @@ type Node struct {
 	pending   map[health.ProbeID]bool // probes to decide about again
 	vantages  map[string]vantageState
 	connected bool
+	everRead  bool // what the transport has stored has been read
 	reached   bool // whether it is connected was reported
+	contact   contact
+
+	addressChanges uint64 // of which Direct.Learned has heard
+	answered       uint64 // direct requests
+	failed         uint64 // direct requests
 
 	begun       bool      // Begin was called: it publishes
 	passed      bool      // another process has the name until Begin
 	previous    uint64    // boot of the previous process of this node, which has ended; 0: not known
+	startedAt   time.Time // when this process started
 	gone        uint64    // boot of a process that has the name no more, even if it publishes; 0: none
 	taken       bool      // another process publishes under this name
 	connectedAt time.Time // when it was connected
@@ -117,7 +126,7 @@ func New(o Options) *Node {
 		Options: o, wake: make(chan struct{}, 1),
 		outbox: observation.NewOutbox(o.Cluster, o.Key, sender), book: observation.NewBook(o.Cluster, o.Trust),
 		own: make(map[health.ProbeID]probeState), pending: make(map[health.ProbeID]bool), vantages: make(map[string]vantageState),
-		heartbeatAt: now, present: true, passed: o.TakesOver, rejectedAt: make(map[observation.Rejection]time.Time),
+		heartbeatAt: now, startedAt: now, present: true, passed: o.TakesOver, rejectedAt: make(map[observation.Rejection]time.Time),
 	}
 }
 
@@ -150,8 +159,11 @@ func (n *Node) Begin() {
 	defer n.signal()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if v := n.otherLocked(); v != nil && n.passed {
-		n.gone = v.Boot
+	if n.passed {
+		n.gone = n.previous
+		if v := n.otherLocked(); v != nil {
+			n.gone = v.Boot
+		}
 	}
 	n.begun, n.passed, n.taken, n.reachableAt = true, false, false, time.Now()
 }
@@ -177,6 +189,9 @@ func (n *Node) Run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() { n.Transport.Watch(ctx, n.receive) })
 	for ctx.Err() == nil {
+		for _, a := range n.dueDirect(time.Now()) {
+			running.Go(func() { n.ask(ctx, a) })
+		}
 		if records := n.due(time.Now()); len(records) > 0 {
 			running.Go(func() { n.publish(ctx, records) })
 		}
@@ -189,10 +204,10 @@ func (n *Node) Run(ctx context.Context) {
 	}
 }
 
-// silentLocked reports whether n must not publish at now: before Begin, before what is stored has been read, or while another
-// process has its name.
+// silentLocked reports whether n must not publish at now: before Begin, before what other vantages know has been read, or while
+// another process has its name.
 func (n *Node) silentLocked(now time.Time) bool {
-	return !n.connected || !n.begun || now.Before(n.nameFreeAtLocked())
+	return !n.sharesLocked(now) || !n.begun || now.Before(n.nameFreeAtLocked())
 }
 
 // due returns what has to be published at now, or nothing.
@@ -200,15 +215,23 @@ func (n *Node) due(now time.Time) []observation.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	heartbeat := !now.Before(n.heartbeatAt)
-	if n.silentLocked(now) || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
+	if !n.connected || n.silentLocked(now) || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
 		return nil
 	}
 	if heartbeat {
 		n.heartbeatAt = now.Add(n.Heartbeat)
 	}
 	n.publishing, n.publishedAt = true, now
+	return n.takeLocked(now)
+}
+
+// takeLocked returns the records to publish at now.
+func (n *Node) takeLocked(now time.Time) []observation.Record {
 	if v := n.otherLocked(); v != nil && v.Boot > n.outbox.Boot() { // of an earlier process, before the clock was set back
 		n.outbox.Restart(v.Boot + 1)
+	}
+	if n.Direct != nil {
+		n.outbox.SetAddress(n.Direct.Address())
 	}
 	return n.outbox.Take(n.heartbeatLocked(now))
 }
@@ -232,9 +255,19 @@ func (n *Node) publishLast() {
 	}
 	last := n.outbox.Last(n.heartbeatLocked(now))
 	n.begun = false
+	var asks []ask
+	connected := n.connected
+	if !connected {
+		n.applyOwnLocked(last, now)
+		asks = n.asksLocked(now)
+	}
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lastTimeout)
 	defer cancel()
+	if !connected {
+		n.askAll(ctx, asks)
+		return
+	}
 	_ = n.Transport.Publish(ctx, last) // without it, the next process waits
 }
 
@@ -262,7 +295,7 @@ func (n *Node) reportPublishedLocked(ctx context.Context, err error) {
 	n.failing = err != nil && !errors.Is(context.Cause(ctx), context.Canceled) // not at the end of the process
 	switch {
 	case n.failing && !was:
-		n.Report(slog.LevelError, n.Name, "observations cannot be published, and other nodes do not count this one: "+err.Error())
+		n.Report(slog.LevelError, n.Name, "observations cannot be published in etcd, and nodes that read it do not count this one: "+err.Error())
 	case err == nil && was:
 		n.Report(slog.LevelInfo, n.Name, "observations are published again")
 	}
@@ -291,24 +324,38 @@ func (n *Node) receive(u Update) {
 	defer n.mu.Unlock()
 	if u.Connected != n.connected || !n.reached {
 		n.connected, n.reached = u.Connected, true
-		if u.Connected {
-			n.reachableAt, n.connectedAt = now, now
-			n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")
-			n.outbox.PublishAgain()
-		} else {
-			n.Report(slog.LevelError, n.Cluster, "the cluster cannot be reached: without a majority of the regions, health states hold")
-		}
+		n.useStoreLocked(now)
 	}
 	for _, raw := range u.Values {
 		changed, err := n.book.Receive(raw, u.Live, now)
-		if err != nil {
-			n.reportRejectedLocked(err, now)
+		n.noteReceivedLocked(changed, err, now)
+	}
+	n.noteAddressesLocked()
+}
+
+// noteReceivedLocked makes n decide again about what a message has changed, or reports that it was rejected.
+func (n *Node) noteReceivedLocked(changed []health.ProbeID, err error, now time.Time) {
+	if err != nil {
+		n.reportRejectedLocked(err, now)
+	}
+	for _, id := range changed {
+		if _, ok := n.own[id]; ok {
+			n.pending[id] = true
 		}
-		for _, id := range changed {
-			if _, ok := n.own[id]; ok {
-				n.pending[id] = true
-			}
-		}
+	}
+}
+
+// useStoreLocked begins to share through the transport, or without it.
+func (n *Node) useStoreLocked(now time.Time) {
+	n.contact = contact{}
+	n.outbox.PublishAgain() // what was being published may be lost
+	switch {
+	case n.connected:
+		n.reachableAt, n.connectedAt, n.everRead = now, now, true
+		n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")
+	default:
+		n.heartbeatAt, n.connectedAt = now, now
+		n.reportLostLocked()
 	}
 }
 

@@ -93,7 +93,7 @@ func (b *bus) stored() Update {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := Update{Connected: true}
-	for _, prefix := range []string{observation.BlockKeys, observation.HeartbeatKeys} {
+	for _, prefix := range []string{observation.BlockKeys, observation.NodeKeys, observation.HeartbeatKeys} {
 		for key, value := range b.values {
 			if strings.HasPrefix(key, prefix) {
 				u.Values = append(u.Values, value)
@@ -193,6 +193,7 @@ func (m *member) changeCount() int {
 type world struct {
 	t       *testing.T
 	bus     *bus
+	mesh    *mesh // nil: nodes do not ask each other
 	trust   map[string]ed25519.PublicKey
 	members map[string]*member
 	running sync.WaitGroup
@@ -207,8 +208,14 @@ func keyOf(name string) ed25519.PrivateKey {
 // inCluster runs f in a bubble with running nodes.
 func inCluster(t *testing.T, names string, f func(w *world)) {
 	t.Helper()
+	inClusterWith(t, nil, names, f)
+}
+
+// inClusterWith is inCluster with nodes that ask each other through a mesh.
+func inClusterWith(t *testing.T, of *mesh, names string, f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, bus: newBus(), trust: make(map[string]ed25519.PublicKey), members: make(map[string]*member)}
+		w := &world{t: t, bus: newBus(), mesh: of, trust: make(map[string]ed25519.PublicKey), members: make(map[string]*member)}
 		for _, name := range strings.Fields(names) {
 			w.trust[name] = keyOf(name).Public().(ed25519.PublicKey)
 		}
@@ -236,7 +243,7 @@ func (w *world) newMember(name string) *member {
 	m := &member{states: make(map[health.ProbeID]health.Agreement)}
 	m.Node = New(Options{
 		Cluster: "prod", Name: name, Region: name[:1], Key: keyOf(name), Trust: w.trust,
-		Heartbeat: 2 * time.Second, Stale: 3, Transport: w.bus.transport(name), Agree: m.agree,
+		Heartbeat: 2 * time.Second, Stale: 3, Transport: w.bus.transport(name), Direct: w.mesh.direct(name), Agree: m.agree,
 		Report: func(_ slog.Level, subject, message string) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -249,6 +256,7 @@ func (w *world) newMember(name string) *member {
 func (w *world) run(m *member) {
 	ctx, stop := context.WithCancel(w.t.Context())
 	m.stop = stop
+	w.mesh.add(m)
 	w.members[m.Name] = m
 	w.running.Go(func() { m.Run(ctx) })
 }

@@ -92,8 +92,9 @@ func (n *Node) countLocked(id health.ProbeID, p *probeState) []agreement.Region 
 		count(n.Region, p.entry, n.present)
 	}
 	for name, v := range n.vantages {
-		if e, ok := n.book.Vantages()[name].Entry(id); ok {
-			count(v.region, e, v.fresh)
+		of := n.book.Vantages()[name]
+		if e, ok := of.Entry(id); ok || of.Remembered && !n.everRead { // it may observe the probe: without it, a minority could decide
+			count(v.region, e, v.fresh && ok)
 		}
 	}
 	return regions

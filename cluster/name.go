@@ -45,7 +45,7 @@ func (n *Node) otherLocked() *observation.Vantage {
 //	-----------------------------------------------------  -----------------------------------------
 //	is the last of a process that has ended                now
 //	is of a process that this one has taken over from      now
-//	was stored, by the previous process of this node       if none arrives in half of that time and half a heartbeat
+//	came before this process, of its previous one          if none arrives in half of that time and half a heartbeat
 //	was stored: it may be of a running process             if none arrives in the time of freshness
 //	has arrived                                            if no further one arrives in that time
 //
@@ -57,7 +57,7 @@ func (n *Node) nameFreeAtLocked() time.Time {
 	switch {
 	case v == nil, v.Ended(), v.Boot == n.gone:
 		return time.Time{}
-	case v.Boot == n.previous && v.ArrivedAt.IsZero():
+	case v.Boot == n.previous && !v.ArrivedAt.After(n.startedAt):
 		return n.connectedAt.Add((n.freshFor() + n.Heartbeat) / 2)
 	case v.ArrivedAt.After(n.connectedAt):
 		return v.ArrivedAt.Add(n.freshFor())
@@ -67,7 +67,7 @@ func (n *Node) nameFreeAtLocked() time.Time {
 
 // namesakeLocked returns the opinion of the process that has the name of this node, which the other nodes count in its place.
 func (n *Node) namesakeLocked(id health.ProbeID) (observation.Entry, bool) {
-	if !n.taken || !n.connected { // not known while etcd is away: this process is all that this node knows
+	if !n.taken || n.modeLocked(time.Now()) == Alone { // not known then: this process is all that this node knows
 		return observation.Entry{}, false
 	}
 	return n.book.Vantages()[n.Name].Entry(id)
@@ -75,7 +75,7 @@ func (n *Node) namesakeLocked(id health.ProbeID) (observation.Entry, bool) {
 
 // checkOwnNameLocked reports that another process publishes under the name of this node, and the end of that.
 func (n *Node) checkOwnNameLocked(now time.Time) {
-	if n.passed || !n.connected {
+	if n.passed || n.modeLocked(now) == Alone {
 		return
 	}
 	v, was := n.otherLocked(), n.taken

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +16,13 @@ import (
 type Status struct {
 	Cluster       string
 	Node          string
-	Connected     bool            // to the store of the cluster
-	Vantages      []VantageStatus // by name, this node included
-	Published     uint64          // publications of this node
+	Connected     bool              // to the store of the cluster
+	Mode          Mode              // how this node shares what it knows
+	Answered      uint64            // direct requests of this node
+	Failed        uint64            // direct requests of this node
+	Refused       map[string]uint64 // direct requests of others, by reason
+	Vantages      []VantageStatus   // by name, this node included
+	Published     uint64            // publications of this node
 	Rejected      map[observation.Rejection]uint64
 	Disagreements uint64
 	NameTaken     bool // another process publishes under the name of this node, and this one does not
@@ -51,6 +56,9 @@ type VantageStatus struct {
 	Fresh     bool          // its opinions count
 	Skew      time.Duration // of its clock, at its last heartbeat
 	Disagrees bool          // it has other results for the same probes
+
+	Address netip.AddrPort // where it can be asked directly; the zero value: not known
+	Err     error          // of the last direct request to it; nil: there was none, or it has answered
 }
 
 // CheckStatus is what the vantages find of a target of this node, and what they decide.
@@ -66,8 +74,11 @@ func (n *Node) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := Status{
-		Cluster: n.Cluster, Node: n.Name, Connected: n.connected, Published: n.published,
+		Cluster: n.Cluster, Node: n.Name, Connected: n.connected, Mode: n.modeLocked(time.Now()), Answered: n.answered, Failed: n.failed, Published: n.published,
 		Rejected: n.book.Rejected(), Disagreements: n.disagreements, NameTaken: n.taken,
+	}
+	if n.Direct != nil && n.Direct.Refused != nil {
+		s.Refused = n.Direct.Refused()
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Trust)) {
 		v := VantageStatus{Name: name, Region: n.Region, Agent: n.Agent, Fresh: n.present}
@@ -75,7 +86,10 @@ func (n *Node) Status() Status {
 			is := n.vantages[name]
 			v = VantageStatus{Name: name, Region: is.region, Fresh: is.fresh, Disagrees: is.disagrees}
 			if of := n.book.Vantages()[name]; of != nil {
-				v.Skew, v.Agent = of.Skew, of.Heartbeat.Agent
+				v.Skew, v.Agent, v.Address = of.Skew, of.Heartbeat.Agent, of.Address
+			}
+			if p := n.contact.nodes[name]; p != nil {
+				v.Err = p.err
 			}
 		}
 		s.Vantages = append(s.Vantages, v)

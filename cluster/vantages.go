@@ -122,7 +122,9 @@ func (n *Node) nextEvent(now time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next := n.heartbeatAt
-	if n.publishing || !n.connected || !n.begun {
+	if n.asksDirectlyLocked() {
+		// the next requests
+	} else if n.publishing || !n.connected || !n.begun {
 		next = now.Add(n.freshFor()) // the end of the publication, the connection or Begin wakes the node
 	} else if free := n.nameFreeAtLocked(); free.After(now) {
 		next = free

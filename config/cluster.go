@@ -3,9 +3,11 @@ package config
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,12 +25,23 @@ type Cluster struct {
 	Trust     []TrustedNode
 	Heartbeat time.Duration
 	Stale     int // heartbeats without which a vantage is not fresh
+	Failsafe  Failsafe
 	// Shared says that the nodes follow one configuration in etcd, instead of each its own files.
 	Shared bool
 	Pos    Pos
 
 	IdentityPos Pos
 }
+
+// Failsafe is how the nodes exchange observations while etcd is away.
+type Failsafe struct {
+	Listen    netip.AddrPort // the zero value: they do not
+	Every     bool           // the unspecified address in Listen is that of both families
+	Advertise netip.AddrPort // where other nodes reach this one; the zero value: it is found out
+}
+
+// On reports whether nodes exchange observations while etcd is away.
+func (f *Failsafe) On() bool { return f.Listen.IsValid() }
 
 // Etcd is the store of a cluster.
 type Etcd struct {
@@ -63,7 +76,7 @@ func (d *decoder) cluster(c *Cluster) setter {
 			{name: "trust", set: d.trust(&c.Trust)},
 			{name: "heartbeat", set: d.duration(&c.Heartbeat, minHeartbeat, maxHeartbeat)},
 			{name: "stale", set: d.integerInRange(&c.Stale, 2, maxStale)},
-			{name: "failsafe", set: d.onlyValue("failsafe", "false", "nodes that exchange observations without etcd")},
+			{name: "failsafe", set: d.failsafe(&c.Failsafe)},
 			{name: "config", set: setValue(&c.Shared, func(n *yaml.Node) (bool, bool) {
 				s, ok := d.oneOf(n, "config", []string{"file", "shared"})
 				return s == "shared", ok
@@ -79,13 +92,54 @@ func (d *decoder) cluster(c *Cluster) setter {
 	}
 }
 
-// onlyValue reads a setting of which only one value is supported.
-func (d *decoder) onlyValue(key, value, what string) setter {
+// failsafePort is the port of the nodes for each other.
+const failsafePort = 8054
+
+// failsafe reads false, or where a node listens for the others.
+func (d *decoder) failsafe(f *Failsafe) setter {
 	return func(n *yaml.Node) {
-		if n.Kind != yaml.ScalarNode || n.Value != value {
-			d.errorf(n, what+": not supported yet", "write "+key+": "+value+", or leave it out")
+		*f = Failsafe{}
+		if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && strings.EqualFold(n.Value, "false") {
+			d.shapes.see(n)
+			return
+		}
+		if n.Kind == yaml.ScalarNode {
+			d.shapes.reject(n)
+			d.errorf(n, quote(n.Value)+" is not a mapping", `write failsafe: {listen: ":8054"}, or failsafe: false for none`)
+			return
+		}
+		f.Listen, f.Every = netip.AddrPortFrom(netip.IPv6Unspecified(), failsafePort), true
+		d.mapping(n, []field{
+			{name: "listen", set: d.failsafeListen(f)},
+			{name: "advertise", set: setValue(&f.Advertise, d.failsafeAdvertise)},
+		})
+	}
+}
+
+// failsafeListen reads an address and port, or ":PORT" for every address.
+func (d *decoder) failsafeListen(f *Failsafe) setter {
+	return func(n *yaml.Node) {
+		port, every := strings.CutPrefix(n.Value, ":")
+		if number, err := strconv.ParseUint(port, 10, 16); n.Kind == yaml.ScalarNode && every && decimal(port) && err == nil {
+			d.shapes.see(n)
+			f.Listen, f.Every = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(number)), true
+			return
+		}
+		if a, ok := d.addrPort(n, func(string) string { return `write it like ":8054" or "10.0.0.1:8054"` }); ok {
+			f.Listen, f.Every = a, false
 		}
 	}
+}
+
+// failsafeAdvertise reads the address and port at which other nodes reach this one.
+func (d *decoder) failsafeAdvertise(n *yaml.Node) (netip.AddrPort, bool) {
+	const example = "write the address and port at which the other nodes reach this one, such as 198.51.100.1:8054"
+	a, ok := d.addrPort(n, func(string) string { return example })
+	if ok && (a.Addr().IsUnspecified() || a.Port() == 0) {
+		d.errorf(n, quote(n.Value)+" is not an address that others can connect to", example)
+		return a, false
+	}
+	return a, ok
 }
 
 // namePattern is the form of the names of clusters, nodes and their regions, which are parts of keys.

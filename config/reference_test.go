@@ -28,6 +28,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"The file":                {"?: 1"},
 		"cluster":                 {"cluster: {?: 1}"},
 		"cluster.etcd":            {"cluster: {etcd: {?: 1}}"},
+		"cluster.failsafe":        {"cluster: {failsafe: {?: 1}}"},
 		"cluster.etcd.tls":        {"cluster: {etcd: {tls: {?: 1}}}"},
 		"checks.quorum":           {"checks: {a: {type: http, quorum: {?: 1}}}"},
 		"server":                  {"server: {?: 1}"},

@@ -13,6 +13,7 @@ type ClusterSummary struct {
 	Cluster string `json:"cluster"`
 	Node    string `json:"node"`
 	Etcd    string `json:"etcd"`             // ok or unreachable
+	Mode    string `json:"mode"`             // how this node shares what it knows: etcd; direct or alone while etcd is unreachable
 	Fresh   int    `json:"fresh"`            // nodes and agents whose opinions count
 	Nodes   int    `json:"nodes"`            // trusted nodes, with agents
 	Agents  int    `json:"agents,omitempty"` // those of them that are known to be agents
@@ -26,6 +27,7 @@ type ClusterStatus struct {
 	Cluster       string            `json:"cluster"`
 	Node          string            `json:"node"`
 	Etcd          string            `json:"etcd"`               // ok or unreachable
+	Mode          string            `json:"mode"`               // how this node shares what it knows: etcd; direct or alone while etcd is unreachable
 	Generation    uint64            `json:"generation"`         // of the configuration of this node; 0: it is not stored
 	Disagreements uint64            `json:"disagreements"`      // since the process started
 	Rejected      map[string]uint64 `json:"rejected,omitempty"` // messages, by reason
@@ -47,6 +49,9 @@ type ClusterNode struct {
 	Skew      float64 `json:"clock_skew_seconds"` // its clock less that of this node
 
 	Generation uint64 `json:"generation"` // of the shared configuration; 0: it reads its own files
+
+	Address     string `json:"address,omitempty"`      // where it can be asked directly while etcd is away; empty: not known
+	DirectError string `json:"direct_error,omitempty"` // of the last direct request to it
 }
 
 // ClusterCheck is what the vantages find of an address, and what they decide.
@@ -81,7 +86,7 @@ func (at *view) clusterSummary() *ClusterSummary {
 		return nil
 	}
 	s := at.cluster.Status()
-	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken}
+	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken}
 }
 
 // Agent reports whether the process is an agent of a cluster: it probes and answers no queries.
@@ -111,7 +116,7 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	}
 	of := at.cluster.Status()
 	s := &ClusterStatus{
-		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
+		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Mode: string(of.Mode), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
 		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken,
 	}
@@ -120,7 +125,16 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	}
 	serving := c.servedGenerations()
 	for _, v := range of.Vantages {
-		s.Nodes = append(s.Nodes, ClusterNode{v.Name, kindOf(v.Agent), v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds(), serving[v.Name]})
+		node := ClusterNode{
+			Name: v.Name, Kind: kindOf(v.Agent), Region: v.Region, Fresh: v.Fresh, Disagrees: v.Disagrees, Skew: v.Skew.Seconds(), Generation: serving[v.Name],
+		}
+		if v.Address.IsValid() {
+			node.Address = v.Address.String()
+		}
+		if v.Err != nil {
+			node.DirectError = v.Err.Error()
+		}
+		s.Nodes = append(s.Nodes, node)
 	}
 	for _, k := range at.cluster.Checks() {
 		state := k.Agreement.Verdict.String()

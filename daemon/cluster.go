@@ -15,12 +15,14 @@ import (
 
 	"meridian/certs"
 	"meridian/cluster"
+	"meridian/cluster/direct"
 	"meridian/cluster/etcd"
 	"meridian/cluster/observation"
 	"meridian/cluster/rollout"
 	"meridian/config"
 	"meridian/control/event"
 	"meridian/errtext"
+	"meridian/handover"
 	"meridian/health"
 )
 
@@ -31,6 +33,7 @@ const silentHeartbeats = 3
 type clusterNode struct {
 	*cluster.Node
 	store     *etcd.Store
+	direct    *directLink      // nil: without etcd, the node is alone
 	overrides *sharedOverrides // nil: an agent has none
 	rollout   *rollout.Node    // nil: it is an agent that reads its own files
 	begun     sync.Once
@@ -105,15 +108,22 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	for _, t := range c.Trust {
 		trust[t.Name] = t.Key
 	}
+	link, err := l.openDirect(c, direct.Identity{Cluster: c.Name, Name: cfg.Node, Key: key, Trust: trust})
+	if err != nil {
+		return nil, err
+	}
 	options := cluster.Options{
 		Cluster: c.Name, Name: cfg.Node, Region: c.Region, Agent: l.Agent, Key: key, Trust: trust, Heartbeat: c.Heartbeat, Stale: c.Stale,
-		TakesOver: l.Predecessor != nil, Transport: store.Transport(), Report: l.reportCluster,
+		TakesOver: l.Predecessor != nil, Transport: store.Transport(), Direct: link.functions(), Report: l.reportCluster,
 		Agree: func(all []health.Agreement) bool { return l.prober.Agree(all) },
 	}
 	if l.Agent {
 		options.NameTaken = l.nameTaken
 	}
-	n := &clusterNode{store: store, Node: cluster.New(options)}
+	n := &clusterNode{store: store, direct: link, Node: cluster.New(options)}
+	if err := link.serve(l, n.Node); err != nil {
+		return nil, err
+	}
 	if !l.Agent || c.Shared {
 		n.rollout = l.newRollout(cfg, n, key, trust)
 		l.control.UseRollout(n.rollout)
@@ -220,11 +230,29 @@ func (n *clusterNode) boot() uint64 {
 	return n.Boot()
 }
 
-// usePrevious makes the heartbeat of the previous process of this node not keep its name. A nil node does nothing.
-func (n *clusterNode) usePrevious(boot uint64) {
+// usePrevious makes the heartbeat of the previous process of this node not keep its name, and the other nodes known that it
+// remembered. A nil node does nothing.
+func (n *clusterNode) usePrevious(m *savedState) {
 	if n != nil {
-		n.UsePrevious(boot)
+		n.UsePrevious(m.Boot)
+		n.Restore(m.Vantages)
 	}
+}
+
+// remember returns the other nodes, for the next process; nil: n is nil.
+func (n *clusterNode) remember() [][]byte {
+	if n == nil {
+		return nil
+	}
+	return n.Remember()
+}
+
+// sockets returns the socket for the other nodes. That of nil is none.
+func (n *clusterNode) sockets() []handover.Open {
+	if n == nil || n.direct == nil {
+		return nil
+	}
+	return n.direct.listener.Sockets()
 }
 
 // freshNodes returns the names of the nodes that are alive, without agents.
@@ -251,6 +279,7 @@ func (n *clusterNode) start(ctx context.Context) (stop func()) {
 		if n.overrides != nil {
 			running.Go(func() { n.overrides.run(ctx) })
 		}
+		running.Go(func() { n.direct.run(ctx) })
 		n.Run(ctx)
 		running.Wait()
 	}()
@@ -260,6 +289,7 @@ func (n *clusterNode) start(ctx context.Context) (stop func()) {
 		case <-ended:
 		case <-time.After(shutdownTimeout):
 		}
+		n.direct.close()
 		_ = n.store.Close() // nothing is written any more
 	}
 }

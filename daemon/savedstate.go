@@ -21,6 +21,7 @@ func (l *instance) stateContent() ([]byte, error) {
 	return json.Marshal(&savedState{
 		Conditions: l.control.SaveConditions(), // before verdicts and events: what changes in between is reported again, not lost
 		Boot:       l.member.boot(),
+		Vantages:   l.member.remember(),
 		Verdicts:   l.prober.Save(),
 		Ejections:  l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
 		Shared:     l.control.SaveShared(),    // before the overrides: a record that is known counts as applied
@@ -35,7 +36,8 @@ func (l *instance) stateContent() ([]byte, error) {
 
 // savedState is the state that survives a restart.
 type savedState struct {
-	Boot      uint64                `json:"boot,omitempty"` // of this process in its cluster
+	Boot      uint64                `json:"boot,omitempty"`     // of this process in its cluster
+	Vantages  [][]byte              `json:"vantages,omitempty"` // the other nodes of the cluster: signed heartbeats and records
 	Verdicts  []health.SavedTarget  `json:"verdicts"`
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`

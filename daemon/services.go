@@ -143,7 +143,7 @@ func (l *instance) restoreState(folder *state.Dir, passed *inheritance) error {
 		return err
 	}
 	if m != nil {
-		l.member.usePrevious(m.Boot)
+		l.member.usePrevious(m)
 		options.Saved, tracking.Remembered = m.Verdicts, m.Targets
 		l.control.Events().Restore(m.Events)
 		cursors = m.Notified

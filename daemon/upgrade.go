@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"meridian/config"
@@ -239,7 +240,7 @@ func (l *instance) keepSockets() {
 
 // sockets returns the open sockets.
 func (l *instance) sockets() []handover.Open {
-	return append(l.server.Open(), l.adminListener.Sockets()...)
+	return slices.Concat(l.server.Open(), l.adminListener.Sockets(), l.member.sockets())
 }
 
 // withFirst returns an error that names the first of the errors that it replaces.

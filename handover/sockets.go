@@ -32,8 +32,10 @@ const (
 	HTTP3 Use = "http3" // queries
 	API   Use = "api"
 
+	Cluster Use = "cluster" // direct requests of the other nodes
+
 	// A service manager knows the type of a socket, and not its use.
-	stream   Use = "stream"   // TCP, TLS, HTTPS or API
+	stream   Use = "stream"   // TCP, TLS, HTTPS, API or Cluster
 	datagram Use = "datagram" // UDP, QUIC or HTTP3
 )
 

@@ -13,6 +13,14 @@ func (c *collection) cluster(s *cluster.Status) {
 	c.value("cluster_vantages", float64(len(s.Vantages)))
 	c.value("cluster_vantages_fresh", float64(s.Fresh()))
 	c.value("cluster_etcd_connected", oneIf(s.Connected))
+	for _, mode := range cluster.Modes() {
+		c.value("cluster_mode", oneIf(s.Mode == mode), string(mode))
+	}
+	c.value("cluster_direct_requests_total", float64(s.Answered), "answered")
+	c.value("cluster_direct_requests_total", float64(s.Failed), "failed")
+	for reason, n := range s.Refused {
+		c.value("cluster_direct_refused_total", float64(n), reason)
+	}
 	c.value("cluster_publications_total", float64(s.Published))
 	c.value("cluster_disagreements_total", float64(s.Disagreements))
 	for _, reason := range observation.Rejections() {

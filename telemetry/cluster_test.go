@@ -27,6 +27,7 @@ func TestClusterMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collected{}, collected{&cluster.Status{
 		Node: "ams1", Connected: true, Published: 7, Disagreements: 2, Rejected: map[observation.Rejection]uint64{observation.Replay: 3},
+		Mode: cluster.ViaStore, Answered: 5, Failed: 4, Refused: map[string]uint64{"untrusted": 6},
 		Vantages: []cluster.VantageStatus{
 			{Name: "ams1", Region: "eu", Fresh: true},
 			{Name: "iad1", Region: "us", Fresh: true, Skew: -1500 * time.Millisecond},
@@ -42,6 +43,9 @@ func TestClusterMetrics(t *testing.T) {
 		"meridian_cluster_disagreements_total 2", `meridian_cluster_blocks_rejected_total{reason="replay"} 3`,
 		`meridian_cluster_blocks_rejected_total{reason="signature"} 0`, `meridian_cluster_clock_skew_seconds{node="iad1"} -1.5`,
 		`meridian_cluster_vantage_fresh{kind="node",node="iad1"} 1`, `meridian_cluster_vantage_fresh{kind="node",node="sin1"} 0`,
+		`meridian_cluster_mode{mode="etcd"} 1`, `meridian_cluster_mode{mode="direct"} 0`, `meridian_cluster_mode{mode="alone"} 0`,
+		`meridian_cluster_direct_requests_total{result="answered"} 5`, `meridian_cluster_direct_requests_total{result="failed"} 4`,
+		`meridian_cluster_direct_refused_total{reason="untrusted"} 6`,
 		`meridian_cluster_vantage_fresh{kind="agent",node="probe1"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

@@ -174,9 +174,9 @@ func watchError(r clientv3.WatchResponse, ok bool, of uint64) error {
 	return nil
 }
 
-// inOrder returns the stored values, the blocks before the heartbeats that complete them.
+// inOrder returns the stored values, the blocks and records before the heartbeats that complete them.
 func (s *Store) inOrder(stored *clientv3.GetResponse) (values [][]byte) {
-	for _, prefix := range []string{observation.BlockKeys, observation.HeartbeatKeys} {
+	for _, prefix := range []string{observation.BlockKeys, observation.NodeKeys, observation.HeartbeatKeys} {
 		for _, kv := range stored.Kvs {
 			if strings.HasPrefix(string(kv.Key), s.prefix+prefix) {
 				values = append(values, kv.Value)

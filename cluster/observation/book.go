@@ -1,10 +1,12 @@
 package observation
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -52,10 +54,23 @@ type Vantage struct {
 	Heartbeat   Heartbeat // the last
 	ArrivedAt   time.Time // when that arrived, by this node's clock; zero: it was stored before
 	Skew        time.Duration
-	Complete    bool // its blocks are those of the last heartbeat
+	Complete    bool           // its blocks are those of the last heartbeat
+	Remembered  bool           // its heartbeat is of an earlier process of this node, and its blocks are not known
+	Address     netip.AddrPort // where it can be asked directly; the zero value: not known
 	blocks      [Blocks][]Entry
-	blockSender [Blocks]Sender
+	blockStamps [Blocks]stamp
 	entries     map[health.ProbeID]Entry
+
+	heartbeat, record stamp // of the last heartbeat, and the record
+	startedAt         time.Time
+	direct            bool // its last heartbeat came directly
+}
+
+// stamp is a message as it was received.
+type stamp struct {
+	Sender
+	raw []byte // nil: none
+	at  time.Time
 }
 
 // Entry returns the opinion of a vantage of a probe; false: it has published none.
@@ -70,6 +85,7 @@ type Book struct {
 	trust    map[string]ed25519.PublicKey
 	vantages map[string]*Vantage
 	rejected map[Rejection]uint64
+	moved    uint64 // how many times an address has changed
 }
 
 // NewBook returns an empty book of the trusted vantages of a cluster.
@@ -80,16 +96,40 @@ func NewBook(cluster string, trust map[string]ed25519.PublicKey) *Book {
 // Vantages returns the vantages that have published, by name. Do not change them.
 func (b *Book) Vantages() map[string]*Vantage { return b.vantages }
 
+// AddressChanges returns how many times the address of a vantage has changed.
+func (b *Book) AddressChanges() uint64 { return b.moved }
+
 // Rejected returns how many messages were rejected, by reason.
 func (b *Book) Rejected() map[Rejection]uint64 { return maps.Clone(b.rejected) }
 
-// Receive applies a message and returns the probes with another opinion. A message that is stored, not live, was published
-// at an unknown time: it does not make its vantage fresh, and one that is older than a known one is ignored.
+// Receive applies a message of the store and returns the probes with another opinion. A message that is stored, not live, was
+// published at an unknown time: it does not make its vantage fresh, and one that is older than a known one is ignored.
 //
 // The error is a *RejectionError.
 func (b *Book) Receive(raw []byte, live bool, now time.Time) (changed []health.ProbeID, err error) {
-	m, err := b.verify(raw, live, now)
-	if err != nil {
+	arrival := arrival{now: now}
+	if live {
+		arrival.at = now
+	}
+	return b.receive(raw, arrival)
+}
+
+// arrival is how a message came.
+type arrival struct {
+	now    time.Time
+	at     time.Time // when it came to this vantage, or to the first one that passed it on; zero: it was stored before
+	direct bool      // not through the store
+}
+
+func (a *arrival) live() bool { return !a.at.IsZero() }
+
+// receive applies a message.
+func (b *Book) receive(raw []byte, a arrival) (changed []health.ProbeID, err error) {
+	m, err := Decode(raw)
+	if err == nil && b.holds(&m, raw) {
+		return nil, nil // read again, as most messages that several vantages pass on
+	}
+	if err := b.verify(&m, err, raw, &a); err != nil {
 		return nil, b.reject(err)
 	}
 	v := b.vantages[m.Vantage]
@@ -97,24 +137,67 @@ func (b *Book) Receive(raw []byte, live bool, now time.Time) (changed []health.P
 		v = &Vantage{entries: make(map[health.ProbeID]Entry)}
 		b.vantages[m.Vantage] = v
 	}
-	last := v.Sender
-	if m.Block != nil {
-		last = v.blockSender[m.Block.Number]
-	}
+	last := v.lastOf(&m)
 	switch {
-	case m.Sender.After(last) && m.Boot >= v.Boot:
-	case !live, m.Boot == last.Boot && m.Seq == last.Seq: // read again
+	case m.Sender.After(last.Sender) && m.Boot >= v.Boot:
+	case !a.live(), m.Boot == last.Boot && m.Seq == last.Seq: // read again
+		v.complete()
+		return nil, nil
+	case (a.direct || v.direct) && v.overtook(&m, last, &a):
 		return nil, nil
 	default:
 		return nil, b.reject(&RejectionError{Replay, m.Vantage, fmt.Sprintf("message %d of boot %d of vantage %s was received before, or a later one", m.Seq, m.Boot, m.Vantage)})
 	}
-	if m.Block != nil {
-		return v.applyBlock(&m), nil
+	*last = stamp{m.Sender, raw, a.now}
+	switch {
+	case m.Block != nil:
+		return v.replace(m.Block.Number, m.Block.Entries), nil
+	case m.Record != nil:
+		if v.Address != m.Record.Address {
+			b.moved++
+		}
+		v.Address = m.Record.Address
+		return nil, nil
 	}
-	return v.applyHeartbeat(&m, live, now), nil
+	return v.applyHeartbeat(&m, &a), nil
 }
 
-// verify decodes and verifies a message.
+// holds reports whether a message is the last of its kind in b, octet by octet: it has been verified.
+func (b *Book) holds(m *Message, raw []byte) bool {
+	v := b.vantages[m.Vantage]
+	if v == nil || !bytes.Equal(v.lastOf(m).raw, raw) {
+		return false
+	}
+	v.complete()
+	return true
+}
+
+// lastOf returns the last message of v of the same kind as m.
+func (v *Vantage) lastOf(m *Message) *stamp {
+	switch {
+	case m.Block != nil:
+		return &v.blockStamps[m.Block.Number]
+	case m.Record != nil:
+		return &v.record
+	}
+	return &v.heartbeat
+}
+
+// maxOvertaken is how much later than a newer message one may come that took another way, by vantages that pass messages on.
+const maxOvertaken = 30 * time.Second
+
+// overtook reports whether m is older than last because it took a longer way: what follows it has come just before.
+func (v *Vantage) overtook(m *Message, last *stamp, a *arrival) bool {
+	switch {
+	case m.Block == nil && m.Record == nil:
+		return v.Heartbeat.At.Sub(m.Heartbeat.At) <= maxOvertaken
+	case m.Boot < v.Boot:
+		return a.now.Sub(v.startedAt) <= maxOvertaken
+	}
+	return a.now.Sub(last.at) <= maxOvertaken
+}
+
+// verify returns why a message that was decoded, or not, is rejected; nil: it is not.
 //
 //	the message               reason
 //	------------------------  ---------------
@@ -124,26 +207,25 @@ func (b *Book) Receive(raw []byte, live bool, now time.Time) (changed []health.P
 //	has another signature     signature
 //	has a boot of the future  clock
 //	is live and old           clock
-func (b *Book) verify(raw []byte, live bool, now time.Time) (Message, error) {
-	m, err := Decode(raw)
+func (b *Book) verify(m *Message, err error, raw []byte, a *arrival) error {
 	switch {
 	case errors.Is(err, errVersion):
-		return m, &RejectionError{OtherVersion, "", err.Error()}
+		return &RejectionError{OtherVersion, "", err.Error()}
 	case err != nil:
-		return m, &RejectionError{Malformed, "", err.Error()}
+		return &RejectionError{Malformed, "", err.Error()}
 	}
 	key, ok := b.trust[m.Vantage]
 	switch {
 	case !ok:
-		return m, &RejectionError{UnknownVantage, m.Vantage, fmt.Sprintf("vantage %s is not in cluster.trust", m.Vantage)}
+		return &RejectionError{UnknownVantage, m.Vantage, fmt.Sprintf("vantage %s is not in cluster.trust", m.Vantage)}
 	case !Verify(raw, b.cluster, key):
-		return m, &RejectionError{BadSignature, m.Vantage, fmt.Sprintf("the signature is not of vantage %s in cluster %s", m.Vantage, b.cluster)}
-	case m.Boot > uint64(now.Add(maxAhead).UnixNano()):
-		return m, &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v ahead of this node's", m.Vantage, maxAhead)}
-	case live && m.Block == nil && now.Sub(m.Heartbeat.At) > maxBehind:
-		return m, &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v behind this node's, or its heartbeat was sent again", m.Vantage, maxBehind)}
+		return &RejectionError{BadSignature, m.Vantage, fmt.Sprintf("the signature is not of vantage %s in cluster %s", m.Vantage, b.cluster)}
+	case m.Boot > uint64(a.now.Add(maxAhead).UnixNano()):
+		return &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v ahead of this node's", m.Vantage, maxAhead)}
+	case a.live() && m.Block == nil && m.Record == nil && a.at.Sub(m.Heartbeat.At) > maxBehind:
+		return &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v behind this node's, or its heartbeat was sent again", m.Vantage, maxBehind)}
 	}
-	return m, nil
+	return nil
 }
 
 // reject counts a rejected message.
@@ -152,12 +234,6 @@ func (b *Book) reject(err error) error {
 		b.rejected[rejected.Reason]++
 	}
 	return err
-}
-
-// applyBlock replaces a block of v.
-func (v *Vantage) applyBlock(m *Message) (changed []health.ProbeID) {
-	v.blockSender[m.Block.Number] = m.Sender
-	return v.replace(m.Block.Number, m.Block.Entries)
 }
 
 // replace replaces the entries of a block, and returns the probes with another opinion.
@@ -189,19 +265,31 @@ func compareID(e Entry, id health.ProbeID) int {
 	return 0
 }
 
-// applyHeartbeat applies a heartbeat of v. The first of a new boot ends the blocks of earlier ones.
-func (v *Vantage) applyHeartbeat(m *Message, live bool, now time.Time) (changed []health.ProbeID) {
+// applyHeartbeat applies a heartbeat of v. The first of a new boot ends the blocks and the record of earlier ones.
+func (v *Vantage) applyHeartbeat(m *Message, a *arrival) (changed []health.ProbeID) {
 	if m.Boot != v.Boot {
 		for number := range v.blocks {
-			if v.blockSender[number].Boot < m.Boot {
+			if last := &v.blockStamps[number]; last.Boot < m.Boot {
 				changed = append(changed, v.replace(uint8(number), nil)...)
+				last.raw = nil
 			}
 		}
+		if v.record.Boot < m.Boot {
+			v.record, v.Address = stamp{}, netip.AddrPort{}
+		}
+		v.startedAt = a.now
 	}
-	v.Sender, v.Heartbeat = m.Sender, m.Heartbeat
-	v.Complete = DigestBlocks(&v.blocks) == m.Heartbeat.Blocks
-	if live {
-		v.ArrivedAt, v.Skew = now, m.Heartbeat.At.Sub(now)
+	v.Sender, v.Heartbeat, v.direct = m.Sender, m.Heartbeat, a.direct
+	v.Complete = false
+	v.complete()
+	if a.live() {
+		v.ArrivedAt, v.Skew = a.at, m.Heartbeat.At.Sub(a.at)
 	}
 	return changed
+}
+
+// complete updates whether the blocks of v are those of its last heartbeat, if they were not.
+func (v *Vantage) complete() {
+	v.Complete = v.Complete || v.Seq != 0 && DigestBlocks(&v.blocks) == v.Heartbeat.Blocks
+	v.Remembered = v.Remembered && !v.Complete
 }

@@ -4,6 +4,9 @@
 // message has the boot of the vantage, which grows with each start of its process, and a sequence number, which grows with
 // each message. It is signed with the Ed25519 key of the vantage (RFC 8032), together with the name of the cluster.
 //
+// A node that can be asked directly publishes a record with its address, too. An [Exchange] carries messages from one vantage
+// to another without a store between them.
+//
 // A [Book] holds what other vantages have published. It verifies each message, and rejects and counts those that are
 // malformed, of an unknown vantage, forged, replayed, or of a clock that is far ahead.
 package observation
@@ -12,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -70,11 +74,17 @@ type Heartbeat struct {
 	Agent  bool      // it is an agent: it answers no queries
 }
 
-// Message is what a vantage publishes: a block or a heartbeat.
+// NodeRecord says where a node listens for direct requests of other vantages.
+type NodeRecord struct {
+	Address netip.AddrPort
+}
+
+// Message is what a vantage publishes: a block, a record or a heartbeat.
 type Message struct {
 	Sender
-	Block     *Block // nil: it is a heartbeat
-	Heartbeat Heartbeat
+	Block     *Block      // nil: it is none
+	Record    *NodeRecord // nil: it is none
+	Heartbeat Heartbeat   // without Block and Record
 }
 
 // DigestBlocks returns the digest of the blocks of a vantage, by number. Empty blocks do not count.

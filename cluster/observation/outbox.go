@@ -3,6 +3,7 @@ package observation
 import (
 	"crypto/ed25519"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"meridian/health"
@@ -18,6 +19,7 @@ type Record struct {
 const (
 	HeartbeatKeys = "beat/"
 	BlockKeys     = "obs/"
+	NodeKeys      = "node/"
 )
 
 // Outbox holds the opinions of this node, and what of them is not published yet. It is not safe for concurrent use.
@@ -28,6 +30,9 @@ type Outbox struct {
 	blocks  [Blocks][]Entry
 	dirty   [Blocks]bool
 	sent    [Blocks]bool // they were taken in this boot
+
+	record      NodeRecord
+	recordDirty bool
 }
 
 // NewOutbox returns an empty outbox. sender has the name, region and boot of this node.
@@ -72,16 +77,24 @@ func (o *Outbox) Remove(id health.ProbeID) {
 }
 
 // Dirty reports whether there is something to publish beside a heartbeat.
-func (o *Outbox) Dirty() bool { return slices.Contains(o.dirty[:], true) }
+func (o *Outbox) Dirty() bool { return o.recordDirty || slices.Contains(o.dirty[:], true) }
 
 // PublishAgain makes the next Take return all blocks, and those that are empty now: what was published may be lost.
 func (o *Outbox) PublishAgain() {
 	for number := range o.blocks {
 		o.dirty[number] = o.dirty[number] || o.sent[number] || len(o.blocks[number]) > 0
 	}
+	o.recordDirty = o.record.Address.IsValid()
 }
 
-// Take returns the blocks that are not published yet, and last a heartbeat, which says that they are.
+// SetAddress sets the address at which other vantages can ask this node.
+func (o *Outbox) SetAddress(a netip.AddrPort) {
+	if a != o.record.Address && ValidAddress(a) {
+		o.record.Address, o.recordDirty = a, true
+	}
+}
+
+// Take returns the blocks and the record that are not published yet, and last a heartbeat, which says that they are.
 func (o *Outbox) Take(h Heartbeat) []Record {
 	return append(o.takeBlocks(), o.heartbeat(h))
 }
@@ -100,6 +113,11 @@ func (o *Outbox) takeBlocks() (records []Record) {
 			b := &Block{uint8(number), o.blocks[number]}
 			records = append(records, Record{fmt.Sprintf("%s%s/%02x", BlockKeys, o.sender.Vantage, number), o.sign(&Message{Block: b})})
 		}
+	}
+	if o.recordDirty {
+		o.recordDirty = false
+		record := o.record
+		records = append(records, Record{NodeKeys + o.sender.Vantage, o.sign(&Message{Record: &record})})
 	}
 	return records
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"meridian/health"
@@ -15,7 +16,7 @@ import (
 //	octets  content
 //	------  -------------------------------------------------------------------
 //	1       version, 1
-//	1       kind: 1 block, 2 heartbeat of a node, 3 heartbeat of an agent
+//	1       kind: 1 block, 2 heartbeat of a node, 3 heartbeat of an agent, 4 record
 //	1+n     length and name of the vantage
 //	1+n     length and name of its region
 //	8       boot
@@ -27,13 +28,16 @@ import (
 //	        of a heartbeat:
 //	8       time in milliseconds of Unix time
 //	48      digests of the blocks, the probes and what is agreed
-//	        of both:
+//	        of a record:
+//	1+n     length and text of the address
+//	        of each:
 //	64      signature of all octets before, after the context
 const (
 	version            = 1
 	kindBlock          = 1
 	kindHeartbeat      = 2
 	kindAgentHeartbeat = 3
+	kindRecord         = 4
 	entrySize          = 13
 	maxName            = 64
 	maxEntries         = 1<<16 - 1
@@ -65,6 +69,8 @@ func (m *Message) append(b []byte) []byte {
 	switch {
 	case m.Block != nil:
 		kind = kindBlock
+	case m.Record != nil:
+		kind = kindRecord
 	case m.Heartbeat.Agent:
 		kind = kindAgentHeartbeat
 	}
@@ -75,6 +81,10 @@ func (m *Message) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, m.Seq)
 	if m.Block != nil {
 		return appendBlock(b, m.Block)
+	}
+	if m.Record != nil {
+		address := m.Record.Address.String()
+		return append(append(b, byte(len(address))), address...)
 	}
 	h := &m.Heartbeat
 	b = binary.BigEndian.AppendUint64(b, uint64(h.At.UnixMilli()))
@@ -105,6 +115,8 @@ func Decode(raw []byte) (Message, error) {
 	switch raw[1] {
 	case kindBlock:
 		m.Block = r.block()
+	case kindRecord:
+		m.Record = r.record()
 	case kindHeartbeat, kindAgentHeartbeat:
 		m.Heartbeat = r.heartbeat()
 		m.Heartbeat.Agent = raw[1] == kindAgentHeartbeat
@@ -170,6 +182,19 @@ func (r *reader) block() *Block {
 		b.Entries[i] = e
 	}
 	return b
+}
+
+// record reads the address of a node. An address has one form.
+func (r *reader) record() *NodeRecord {
+	text := string(r.take(int(r.take(1)[0])))
+	address, err := netip.ParseAddrPort(text)
+	r.bad = r.bad || err != nil || address.String() != text || !ValidAddress(address)
+	return &NodeRecord{address}
+}
+
+// ValidAddress reports whether a node can have an address for other vantages.
+func ValidAddress(a netip.AddrPort) bool {
+	return a.IsValid() && a.Port() != 0 && a.Addr().Zone() == "" && !a.Addr().Is4In6() && !a.Addr().IsUnspecified() && !a.Addr().IsMulticast()
 }
 
 // maxMilliseconds is the time in a heartbeat that is the most: the year 10000.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/cluster"
 	"meridian/control"
 )
 
@@ -68,7 +69,7 @@ func isUpEverywhere(k *control.ClusterCheck) bool {
 
 // printCluster prints the status of a cluster for people.
 func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
-	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %s, disagreements %d\n\n", s.Cluster, s.Node, s.Etcd, countFresh(s.Nodes), s.Disagreements)
+	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %s, disagreements %d\n\n", s.Cluster, s.Node, describeEtcd(s.Etcd, s.Mode), countFresh(s.Nodes), s.Disagreements)
 	if s.NameTaken {
 		fmt.Fprintf(w, "WARNING: %s\n\n", nameTakenWarning(s.Node))
 	}
@@ -96,6 +97,14 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 
 // agentKind is the kind of an agent.
 const agentKind = "agent"
+
+// describeEtcd describes the connection to etcd, and how the nodes share what they know without it.
+func describeEtcd(etcd, mode string) string {
+	if mode == string(cluster.ViaNodes) {
+		return etcd + ", mode " + mode
+	}
+	return etcd
+}
 
 // countFresh counts the nodes, and the agents if there are any, with opinions that count.
 func countFresh(nodes []control.ClusterNode) string {
@@ -197,7 +206,11 @@ func clusterStateWarnings(c *control.ClusterSummary) (all []string) {
 	if c == nil {
 		return nil
 	}
-	if c.Etcd != "ok" {
+	switch {
+	case c.Etcd == "ok":
+	case c.Mode == string(cluster.ViaNodes):
+		all = append(all, "etcd cannot be reached: mode direct, health states are agreed with the nodes that can be reached, and only --local overrides can be set; see meridian cluster status")
+	default:
 		all = append(all, "etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status")
 	}
 	if c.NameTaken {

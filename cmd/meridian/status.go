@@ -132,7 +132,7 @@ func printProcess(w io.Writer, s *control.Status) {
 	if c.Agents > 0 {
 		of = "nodes and agents"
 	}
-	fmt.Fprintf(w, "cluster %s: %s %s, etcd %s, fresh %d of %d %s\n", c.Cluster, c.Kind, c.Node, c.Etcd, c.Fresh, c.Nodes, of)
+	fmt.Fprintf(w, "cluster %s: %s %s, etcd %s, fresh %d of %d %s\n", c.Cluster, c.Kind, c.Node, describeEtcd(c.Etcd, c.Mode), c.Fresh, c.Nodes, of)
 }
 
 // printOverrides prints the overrides and the maintenance windows, one in a line.

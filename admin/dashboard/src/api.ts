@@ -40,6 +40,7 @@ export interface Status {
   notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
   outages?: { pool: string; since?: string }[];
   floods?: Flood[];
+  cluster?: { etcd: "ok" | "unreachable"; mode: "etcd" | "direct" | "alone" }; // absent: the node decides alone
 }
 export interface Flood {
   number: number; kind: "source" | "name" | "zone" | "type"; key: string; since: string;

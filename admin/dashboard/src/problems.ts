@@ -21,6 +21,8 @@ function server(s: Status): Trouble[] {
   if (s.reload.refused) all.push({ rank: 1, what: "The last reload was rejected", since: s.reload.at, effect: `The previous configuration keeps serving. ${s.reload.detail ?? s.reload.error ?? ""}`, help: "meridian reload", link: "#/server" });
   if (s.state.folder && !s.state.persisted) all.push({ rank: 1, what: "The state directory cannot be written", effect: "A restart loses health states and overrides." });
   if (s.state.quarantined) all.push({ rank: 2, what: "The state file was corrupt at start", since: s.state.quarantined.at, effect: "Overrides of the previous process may be lost." });
+  if (s.cluster?.mode === "direct") all.push({ rank: 2, what: "etcd cannot be reached: mode direct", effect: "Health states are agreed with the nodes that can be reached directly. Overrides apply to one node only.", help: "meridian cluster status" });
+  if (s.cluster?.mode === "alone") all.push({ rank: 1, what: "etcd and the other nodes cannot be reached", effect: "Health states hold: failures are not acted upon, unless this node is a majority of the regions.", help: "meridian cluster status" });
   for (const n of s.notify ?? []) if (n.failing_since) all.push({ rank: 2, what: `Notifications to ${n.sink} fail`, since: n.failing_since, effect: n.error ?? "", link: "#/server" });
   if (s.build_panics) all.push({ rank: 1, what: `${s.build_panics} panics while a configuration was built`, effect: "The previous state keeps serving.", help: "See the log." });
   return all;

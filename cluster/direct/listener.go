@@ -1,0 +1,272 @@
+package direct
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"meridian/cluster/observation"
+	"meridian/handover"
+)
+
+// Refusal is why a listener refused a connection or a request, as in metrics.
+type Refusal string
+
+// The reasons.
+const (
+	Untrusted   Refusal = "untrusted"   // the client has no key that is trusted
+	Malformed   Refusal = "malformed"   // the request cannot be read
+	TooMany     Refusal = "too_many"    // requests of a vantage in a heartbeat
+	Connections Refusal = "connections" // open at once
+)
+
+// Settings are those of a listener.
+type Settings struct {
+	Identity  Identity
+	Heartbeat time.Duration
+	Answer    func(*observation.Exchange) observation.Exchange
+	Logger    *slog.Logger
+}
+
+// Listener answers the requests of other vantages.
+type Listener struct {
+	Configured netip.AddrPort // as configured
+	tcp        *net.TCPListener
+	settings   Settings
+	http       *http.Server
+	served     chan struct{} // closed when http stops serving; nil: it never served
+
+	mu       sync.Mutex // guards all below
+	open     int        // connections
+	clients  map[string]*client
+	refused  map[Refusal]uint64
+	reported map[Refusal]time.Time
+}
+
+// client is what a listener knows of a vantage.
+type client struct {
+	since    time.Time // when the present heartbeat began
+	requests int       // in it
+	busy     bool      // a request is being answered
+}
+
+// The limits on what clients can hold.
+const (
+	readTimeout  = 10 * time.Second // for a handshake, and for a whole request
+	writeTimeout = 10 * time.Second
+	closeTimeout = time.Second // for running requests
+	maxRequests  = 4           // of a vantage in a heartbeat: processes that end or start send more than one
+	spareConns   = 32          // beside two of each vantage
+	quiet        = time.Minute // between two log lines of a reason
+)
+
+// Open binds an address, or takes its inherited socket. With every, an unspecified address is that of both families.
+func Open(asked netip.AddrPort, every bool, inherited *handover.Sockets) (*Listener, error) {
+	bound, err := inherited.TakeListener(handover.Cluster, asked)
+	if bound == nil && err == nil {
+		bound, err = bind(asked, every)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s for the nodes of the cluster: %w", asked, err)
+	}
+	return &Listener{Configured: asked, tcp: bound, clients: make(map[string]*client), refused: make(map[Refusal]uint64), reported: make(map[Refusal]time.Time)}, nil
+}
+
+func bind(asked netip.AddrPort, every bool) (*net.TCPListener, error) {
+	network, address := "tcp6", asked.String()
+	switch {
+	case every:
+		network, address = "tcp", fmt.Sprintf(":%d", asked.Port())
+	case asked.Addr().Is4():
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil // the network is always tcp
+}
+
+// Addr returns the bound address.
+func (l *Listener) Addr() netip.AddrPort { return l.tcp.Addr().(*net.TCPAddr).AddrPort() }
+
+// Sockets returns the socket, for another process. That of nil is none.
+func (l *Listener) Sockets() []handover.Open {
+	if l == nil {
+		return nil
+	}
+	return []handover.Open{{Use: handover.Cluster, Address: l.Configured, Conns: []syscall.Conn{l.tcp}}}
+}
+
+// Serve starts to answer.
+func (l *Listener) Serve(s Settings) error {
+	l.settings = s
+	secure, err := s.Identity.settings(l.accepts)
+	if err != nil {
+		return err
+	}
+	l.http = &http.Server{
+		Handler: l, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug), ConnState: l.count,
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+	}
+	l.served = make(chan struct{})
+	go func() {
+		defer close(l.served)
+		_ = l.http.Serve(tls.NewListener(limited{l.tcp, l}, secure)) // returns when Close closes it
+	}()
+	return nil
+}
+
+// limited is the socket of a listener, with a limit to connections.
+type limited struct {
+	*net.TCPListener
+	of *Listener
+}
+
+// Accept returns the next connection within the limit.
+func (l limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.TCPListener.Accept()
+		if err != nil || l.of.hasRoom() {
+			return conn, err
+		}
+		l.of.refuse(Connections, conn.RemoteAddr().String())
+		_ = conn.Close()
+	}
+}
+
+func (l *Listener) hasRoom() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open < 2*len(l.settings.Identity.Trust)+spareConns
+}
+
+// count counts the open connections.
+func (l *Listener) count(_ net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		l.open++
+	case http.StateClosed, http.StateHijacked:
+		l.open--
+	}
+}
+
+// accepts returns why a connection is refused.
+func (l *Listener) accepts(s tls.ConnectionState) error {
+	if l.settings.Identity.nameOf(&s) == "" {
+		l.refuse(Untrusted, "a client with a key that is not in cluster.trust")
+		return errors.New("the key of the client is not in cluster.trust")
+	}
+	return nil
+}
+
+// refuse counts a refusal, and logs one of each reason a minute.
+func (l *Listener) refuse(why Refusal, what string) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused[why]++
+	if now.Sub(l.reported[why]) < quiet {
+		return
+	}
+	l.reported[why] = now
+	l.settings.Logger.Warn("direct request refused", "reason", string(why), "from", what)
+}
+
+// Refused returns how many connections and requests were refused, for each reason.
+func (l *Listener) Refused() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make(map[string]uint64)
+	for _, why := range []Refusal{Untrusted, Malformed, TooMany, Connections} {
+		all[string(why)] = l.refused[why]
+	}
+	return all
+}
+
+// ServeHTTP answers a request.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	from := l.settings.Identity.nameOf(r.TLS)
+	switch {
+	case r.URL.Path != path(l.settings.Identity.Cluster):
+		l.refuse(Malformed, from)
+		http.Error(w, "this is a node of cluster "+l.settings.Identity.Cluster, http.StatusNotFound)
+		return
+	case r.Method != http.MethodPost:
+		l.refuse(Malformed, from)
+		http.Error(w, "want POST", http.StatusMethodNotAllowed)
+		return
+	case !l.begin(from, time.Now()):
+		l.refuse(TooMany, from)
+		http.Error(w, "too many requests in a heartbeat", http.StatusTooManyRequests)
+		return
+	}
+	defer l.end(from)
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, observation.MaxExchange))
+	var request observation.Exchange
+	if err == nil {
+		request, err = observation.DecodeExchange(raw)
+	}
+	if err != nil {
+		l.refuse(Malformed, from)
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer := l.settings.Answer(&request)
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write(answer.Append(nil)) // the client asks again
+}
+
+// begin reports whether a request of a vantage may begin.
+func (l *Listener) begin(from string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.clients[from]
+	if c == nil {
+		c = new(client)
+		l.clients[from] = c
+	}
+	if now.Sub(c.since) >= l.settings.Heartbeat {
+		c.since, c.requests = now, 0
+	}
+	if c.requests == maxRequests || c.busy {
+		return false
+	}
+	c.busy = true
+	c.requests++
+	return true
+}
+
+func (l *Listener) end(from string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clients[from].busy = false
+}
+
+// Close waits a moment for running requests. Closing nil is a no-op.
+func (l *Listener) Close() {
+	if l == nil {
+		return
+	}
+	if l.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if l.http.Shutdown(ctx) != nil {
+			l.http.Close()
+		}
+		<-l.served
+	}
+	_ = l.tcp.Close() // it may be closed
+}
