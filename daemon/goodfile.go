@@ -156,7 +156,8 @@ type goodEntry struct {
 }
 
 // writeGood replaces the copy in folder, unless it is identical. If a file changed after begun,
-// it is not the loaded one, and the old copy is kept.
+// it is not the loaded one, and the old copy is kept. A file that is empty by now, but has no content that could be loaded, has
+// changed as well: ext4 shows the size of a file that its writer empties before it shows the new time.
 func writeGood(folder string, m *goodManifest, files []string, begun time.Time) error {
 	slices.Sort(files)
 	var entries []goodEntry
@@ -164,6 +165,9 @@ func writeGood(folder string, m *goodManifest, files []string, begun time.Time) 
 		e, err := examine(path, begun)
 		if err != nil {
 			return err
+		}
+		if e.info.Size() == 0 && (len(m.Documents) == 1 || !slices.Contains(m.Documents, path)) {
+			return fmt.Errorf("%s was emptied after it was loaded", path)
 		}
 		entries = append(entries, e)
 	}
@@ -253,6 +257,11 @@ func writeZip(path string, m *goodManifest, entries []goodEntry) error {
 	if err == nil {
 		err = f.Sync()
 	}
+	for i := range entries {
+		if err == nil {
+			err = entries[i].verify()
+		}
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -267,6 +276,19 @@ func (e *goodEntry) addTo(z *zip.Writer) error {
 		return err
 	}
 	if sum.Sum32() != e.crc {
+		return fmt.Errorf("%s changed while it was copied", e.path)
+	}
+	return nil
+}
+
+// verify returns an error if the file is not as it was when it was examined: a program may have written it between the
+// reads of its time, of its checksum and of its content.
+func (e *goodEntry) verify() error {
+	now, err := os.Stat(e.path)
+	if err != nil {
+		return err
+	}
+	if now.Size() != e.info.Size() || !now.ModTime().Equal(e.info.ModTime()) {
 		return fmt.Errorf("%s changed while it was copied", e.path)
 	}
 	return nil
