@@ -81,6 +81,7 @@ var below = map[string][]string{
 	"bench/farm":      {"config"},
 	"bench/flood":     {},
 	"bench/gen":       {"config", "counterpart"},
+	"bench/growth":    {"config"},
 	"bench/quicload":  {},
 	"bench/stall":     {},
 	"bench/table":     {},
