@@ -72,7 +72,7 @@ var below = map[string][]string{
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot", "zones"},
 	"cmd/meridian":              {"cluster", "cluster/etcdserver", "cluster/rollout", "cluster/observation", "admin", "admin/listener", "certs", "certs/certstest", "config", "control", "control/event", "control/resolvers", "control/state", "counterpart", "daemon", "discovery", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry", "handover", "transfer", "transfer/catalog", "transfer/journal", "transfer/secondary", "transfer/tsig", "control/top", "zones"},
 	"control/state":             {},
-	"telemetry":                 {"transfer/secondary", "certs/certstest", "cluster", "cluster/observation", "config", "control", "counterpart", "daemon", "dnssec", "health", "health/probe", "pools", "server/answer", "server/limit", "snapshot", "telemetry/dnstap"},
+	"telemetry":                 {"geo", "transfer/secondary", "certs/certstest", "cluster", "cluster/observation", "config", "control", "counterpart", "daemon", "dnssec", "health", "health/probe", "pools", "server/answer", "server/limit", "snapshot", "telemetry/dnstap"},
 	"telemetry/dnstap":          {"counterpart"},
 	"admin/listener":            {"certs", "config", "handover", "server"},
 

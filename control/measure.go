@@ -8,6 +8,7 @@ import (
 	"meridian/control/event/notify"
 	"meridian/control/top"
 	"meridian/dnssec"
+	"meridian/geo"
 	"meridian/pools"
 	"meridian/server/answer"
 	"meridian/server/limit"
@@ -31,6 +32,7 @@ type Measurement struct {
 	Config      *config.Config
 	Tree        *pools.Tree
 	GeoBuilt    map[string]time.Time
+	GeoTables   geo.Tables
 	BuildPanics uint64
 	Notify      []notify.Status
 	Latency     *LatencyStatus // nil: no latency is measured
@@ -58,7 +60,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Counters: server.Counters(), Answers: server.AnswerTotals(), Durations: server.Durations(),
 		Reloads: c.reloads.succeeded.Load(), Refusals: c.reloads.refused.Load(),
 		Refused: at.reload.Refused || c.LastGood() != nil, Generation: c.GenerationNumber(),
-		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
+		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(), GeoTables: at.Snapshot.Geo.TablesMade(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
 	m.Reports = server.ErrorReportCounts()

@@ -121,6 +121,7 @@ type instance struct {
 	digest        atomic.Value       // string: of the configuration that serves, without what belongs to this node
 	joined        clusterSettings    // of the cluster, since the start of the process
 	reloaded      clusterSettings    // of the cluster, as the last reload has them
+	tables        tableSaver         // of geo tables
 	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
 
 	processors sharedSetting // raiseGOMAXPROCS
@@ -260,6 +261,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	defer l.notifyServing(until)()
 	defer context.AfterFunc(until, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
+	l.keepTables()
 	l.notifySecondaries()
 	waitForUpdates := l.startUpdates(ctx)
 	successor := l.handleRequests(ctx, served)

@@ -105,6 +105,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	l.control.RecordReload(nil)
 	l.control.RecordLastGood(nil)
 	l.keepLastGood(loaded, begun)
+	l.keepTables()
 	l.logReloaded(ctx, begun)
 	return nil
 }

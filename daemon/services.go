@@ -114,6 +114,7 @@ func (l *instance) shutdown() {
 	l.adminListener.Close()
 	l.adminListener = nil
 	l.awaitLastGood()
+	l.awaitTables()
 	l.stopWriter(l.control.SwapWriter(nil))
 }
 

@@ -21,8 +21,8 @@ func newArena(bytes int) *arena {
 	return &arena{all, all}
 }
 
-// settle moves poptries that are read together into one arena, on huge pages where the system has them.
-func settle(tries ...*poptrie) {
+// settle moves poptries that are read together into one arena, on huge pages where the system has them. It returns the memory.
+func settle(tries ...*poptrie) []byte {
 	size := 0
 	for _, p := range tries {
 		size += sizeIn(p.root) + sizeIn(p.nodes) + sizeIn(p.leaves)
@@ -32,6 +32,7 @@ func settle(tries ...*poptrie) {
 		p.root, p.nodes, p.leaves = moveTo(a, p.root), moveTo(a, p.nodes), moveTo(a, p.leaves)
 	}
 	collapseHugePages(a.all)
+	return a.all
 }
 
 // packed lists the element types that an arena may hold. They have no pointers, because the collector does not scan
@@ -49,10 +50,19 @@ func moveTo[T packed](a *arena, s []T) []T {
 	if len(s) == 0 {
 		return nil
 	}
-	moved := unsafe.Slice((*T)(unsafe.Pointer(&a.free[0])), len(s))
-	a.free = a.free[sizeIn(s):]
+	moved := carve[T](a, uint64(len(s)))
 	copy(moved, s)
 	return moved
+}
+
+// carve returns a slice of n elements in the arena, which has room for it.
+func carve[T packed](a *arena, n uint64) []T {
+	if n == 0 {
+		return nil
+	}
+	s := unsafe.Slice((*T)(unsafe.Pointer(&a.free[0])), n)
+	a.free = a.free[sizeIn(s):]
+	return s
 }
 
 // grown returns s with room for at least n more elements. It doubles the capacity: append copies slices of millions

@@ -293,6 +293,10 @@ func FuzzDatabase(f *testing.F) {
 		if l.db, err = newDatabase(data); err != nil {
 			return
 		}
+		l.databaseDigest, _ = l.db.digest()
+		if _, err := l.gathered(); err != nil {
+			return
+		}
 		if _, err := l.Table(cities(3)); err != nil {
 			return
 		}

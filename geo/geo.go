@@ -80,6 +80,11 @@ type Locator struct {
 	mu      sync.Mutex
 	builtin *builtin // nil until needed
 	sources *sources // nil until needed
+
+	databaseDigest tableKey // zero without a database
+	keptMu         sync.Mutex
+	kept           []keptTable // guarded by keptMu
+	notLoaded      string      // why the file of a table was not used; guarded by keptMu
 }
 
 // Open reads the sources of cfg.Geo. A missing, corrupt or unsupported database is a config.Error.
@@ -115,7 +120,7 @@ func open(cfg *config.Config, m parallelism, before *Latency) (*Locator, error) 
 	return l, nil
 }
 
-// openDatabase opens the file and reads all of it once, to find errors now.
+// openDatabase opens the file and reads all of it once, to find errors now, unless the same content has been read before.
 func (l *Locator) openDatabase(name string) error {
 	if name == "" {
 		return nil
@@ -123,6 +128,20 @@ func (l *Locator) openDatabase(name string) error {
 	return recoverFault(func() (err error) {
 		if l.db, err = openDatabase(name); err != nil {
 			return err
+		}
+		digest, ok := l.db.digest()
+		if !ok {
+			return errOverwritten
+		}
+		l.databaseDigest = digest
+		known, ok := sharedSchema(digest)
+		if !ok {
+			known, ok = l.folder().schema(digest)
+		}
+		if ok {
+			l.schema = schemas()[known]
+			shareSchema(digest, known)
+			return nil
 		}
 		_, err = l.gathered() // also finds the schema
 		return err
@@ -233,20 +252,20 @@ func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
 }
 
 // Table compiles the prefix table that ranks regions, or returns a compiled one. The order of regions breaks ties. It
-// accepts at most 65535 regions. Equal calls share a table, also those of other Locators without a database. It is safe for concurrent use.
+// accepts at most 65535 regions. Equal calls share a table, also those of other Locators with equal sources. It is
+// safe for concurrent use.
 func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	if len(regions) > maxRegions {
 		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
 	}
-	signature := signature(regions)
-	return l.tables.table(signature, func() (*Table, error) {
-		return l.shared("regions\n"+signature, func() (*Table, error) { return l.compileTable(regions) })
+	return l.tables.table(signature(regions), func() (*Table, error) {
+		return l.obtain(l.rankingKey(regions), tableLimit{number: len(regions)}, func() (*Table, error) { return l.compileTable(regions) })
 	})
 }
 
-func (l *Locator) compileTable(regions []config.Region) (*Table, error) {
-	var t *Table
-	err := recoverFault(func() error {
+// compileTable compiles the table that ranks regions.
+func (l *Locator) compileTable(regions []config.Region) (t *Table, err error) {
+	err = recoverFault(func() error {
 		s, err := l.gathered()
 		if err == nil {
 			t, err = compileTable(l.parallelism, s, regions, l.fallback.From == "")

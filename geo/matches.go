@@ -37,15 +37,17 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	if len(matches) > maxMatches {
 		return nil, fmt.Errorf("%d different matches in one pool, at most %d are possible", len(matches), maxMatches)
 	}
-	signature := matchSignature(matches)
-	return l.tables.table(signature, func() (*Table, error) {
-		return l.shared("matches\n"+signature, func() (*Table, error) { return l.compileMatches(matches) })
+	return l.tables.table(matchSignature(matches), func() (*Table, error) {
+		key, ok := l.matchesKey(matches)
+		if !ok {
+			return l.compileMatches(matches)
+		}
+		return l.obtain(key, tableLimit{len(matches), true}, func() (*Table, error) { return l.compileMatches(matches) })
 	})
 }
 
-func (l *Locator) compileMatches(matches []config.Match) (*Table, error) {
-	var t *Table
-	var faults error
+// compileMatches compiles the table that lists the matches.
+func (l *Locator) compileMatches(matches []config.Match) (t *Table, faults error) {
 	err := recoverFault(func() (err error) {
 		c := matchCompiler{l: l, matcher: newMatcher(l.cfg, matches), lists: newMatchLists()}
 		if faults, err = c.gather(); err == nil && faults == nil {

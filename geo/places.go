@@ -101,10 +101,12 @@ func (l *Locator) readDatabase(s *sources) error {
 	if s.offsets, err = s.db.offsets(); err != nil {
 		return err
 	}
+	recognized := -1
 	if l.schema == nil {
-		if l.schema, err = l.centroids.recognize(s.db, s.offsets); err != nil {
+		if recognized, err = l.centroids.recognize(s.db, s.offsets); err != nil {
 			return err
 		}
+		l.schema = schemas()[recognized]
 	}
 	s.offsets.each(func(offset uint32) bool {
 		var e entry
@@ -122,6 +124,9 @@ func (l *Locator) readDatabase(s *sources) error {
 		s.data = append(s.data, n)
 		return true
 	})
+	if err == nil && recognized >= 0 {
+		shareSchema(l.databaseDigest, recognized)
+	}
 	return err
 }
 

@@ -27,9 +27,9 @@ func schemas() [2]schema {
 	return [2]schema{readNested, readFlat}
 }
 
-// recognize detects the schema of db: the first one in which a record has a location.
-func (a centroids) recognize(db *database, set *offsets) (schema, error) {
-	for _, s := range schemas() {
+// recognize returns the index of the schema of db: the first one in which a record has a location.
+func (a centroids) recognize(db *database, set *offsets) (index int, err error) {
+	for i, s := range schemas() {
 		found := false
 		set.each(func(offset uint32) bool {
 			if e, err := s(db.reader.LookupOffset(uintptr(offset))); err == nil {
@@ -38,10 +38,10 @@ func (a centroids) recognize(db *database, set *offsets) (schema, error) {
 			return !found
 		})
 		if found {
-			return s, nil
+			return i, nil
 		}
 	}
-	return nil, fmt.Errorf("has no country and no location for any network (its type is %q)", db.reader.Metadata.DatabaseType)
+	return 0, fmt.Errorf("has no country and no location for any network (its type is %q)", db.reader.Metadata.DatabaseType)
 }
 
 // nested is the shape of MaxMind's and DB-IP's City and Country files, reduced to the needed fields. geoip2.City has

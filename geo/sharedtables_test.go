@@ -123,22 +123,22 @@ func sameRankings(t *testing.T, name string, a, b *Table, n int) {
 func TestUnusedTablesAreFreed(t *testing.T) {
 	regions := slices.Clone(cities(3))
 	regions[0].Location.Lat = 12.345 // of no other test
-	key := func() digest {
+	key := func() tableKey {
 		l := openWith(t, config.Geo{}, regions)
 		if _, err := l.Table(regions); err != nil {
 			t.Fatal(err)
 		}
-		key := l.digest("regions\n" + signature(regions))
+		key := l.rankingKey(regions)
 		if sharedTable(key) == nil {
 			t.Fatal("a table in use is not shared")
 		}
-		l.tables.made = nil // the Locator itself lives until the test ends
+		l.tables.made, l.kept = nil, nil // the Locator itself lives until the test ends
 		return key
 	}()
 	listed := func() bool {
-		sharedTables.Lock()
-		defer sharedTables.Unlock()
-		_, ok := sharedTables.of[key]
+		shared.Lock()
+		defer shared.Unlock()
+		_, ok := shared.tables[key]
 		return ok
 	}
 	for end := time.Now().Add(time.Minute); listed(); runtime.GC() {

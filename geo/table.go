@@ -16,6 +16,7 @@ type Table struct {
 	v4, v6             poptrie
 	leaves             leafRecords
 	rankings           rankings
+	arena              []byte // what the nearest tables are in
 }
 
 // Leaf is the position of a client in a Table.
@@ -93,7 +94,7 @@ func newTable(m parallelism, r rankings, v4 *trie, root4 ref, v6 *trie, root6 re
 		func() { t.nearest4 = newNearest(v4, root4, &r) },
 		func() { t.nearest6 = newNearest(v6, root6, &r) },
 	)
-	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
+	t.arena = settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
 	l := newLeafBuilder(r)
 	root4 = l.label(v4, root4)
 	root6 = l.label(v6, root6)

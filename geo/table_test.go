@@ -106,8 +106,16 @@ func (w world) open(t *testing.T) *Locator {
 		}
 		l.db = db
 	}
-	l.sources = nil
+	l.sources, l.databaseDigest = nil, uniqueDigest()
 	return l
+}
+
+// uniqueDigest returns the digest of sources that no other test has.
+func uniqueDigest() (d tableKey) {
+	for i := range d {
+		d[i] = byte(rand.Uint32())
+	}
+	return d
 }
 
 // corners returns the first and last addresses of all prefixes and their neighbours. The addresses between them cover

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"meridian/control"
+	"meridian/geo"
 	"meridian/server/answer"
 	"meridian/server/limit"
 )
@@ -137,6 +138,9 @@ func (c *collection) configuration(m *control.Measurement) {
 	c.value("build_panics_total", float64(m.BuildPanics))
 	for name, built := range m.GeoBuilt {
 		c.value("geo_database_timestamp_seconds", seconds(built), name)
+	}
+	for _, origin := range geo.Origins() {
+		c.value("geo_tables", float64(m.GeoTables.From[origin]), origin.String())
 	}
 	if l := m.Latency; l != nil {
 		c.value("latency_table_rows", float64(l.Rows))
