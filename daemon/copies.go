@@ -141,8 +141,8 @@ func (u *copyUpdates) useCopies(l *instance, s *snapshot.Snapshot) {
 
 // swapZones makes the server answer from next, which differs from the snapshot of g only in its zones.
 func (l *instance) swapZones(g *generation, next *snapshot.Snapshot) error {
-	l.updates.gate.Lock()
-	defer l.updates.gate.Unlock()
+	l.updates.gate.lock()
+	defer l.updates.gate.unlock()
 	return l.journaled(next, func(next *snapshot.Snapshot) error {
 		l.swapMu.Lock()
 		defer l.swapMu.Unlock()

@@ -133,8 +133,8 @@ func (l *instance) hold() *generation {
 // use makes g the current generation and returns the previous one, or nil. If answering is true,
 // it also makes the server answer from g's snapshot; otherwise the server does so already.
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
-	l.updates.gate.Lock()
-	defer l.updates.gate.Unlock()
+	l.updates.gate.lock()
+	defer l.updates.gate.unlock()
 	err = l.journaled(g.Snapshot, func(next *snapshot.Snapshot) error {
 		l.swapMu.Lock()
 		defer l.swapMu.Unlock()
@@ -192,7 +192,7 @@ func (l *instance) exchange(g, next *generation) error {
 		return errReplaced
 	}
 	if next.Snapshot.Zones != g.Snapshot.Zones { // an update came in between
-		next.Snapshot = next.Snapshot.WithZones(g.Snapshot.Zones)
+		next.Snapshot = next.Snapshot.WithZonesOf(g.Snapshot)
 	}
 	if _, err := l.server.Swap(next.Snapshot); err != nil {
 		return err

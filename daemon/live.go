@@ -102,12 +102,16 @@ func (l *instance) publishLive(g *generation, captured *transfer.Live, zone zone
 // publishSerial serves a zone of a generation with a higher serial, which raise writes to the journal, and notifies its secondaries. It fails
 // with errReplaced if another generation serves, and with errSuspended while another process takes over.
 func (l *instance) publishSerial(g *generation, zone zones.ZoneID, raise func(*snapshot.Snapshot, *journal.Journal) (zones.ZoneChange, *transfer.Live, error)) (*snapshot.Snapshot, error) {
-	l.updates.gate.Lock()
-	defer l.updates.gate.Unlock()
+	name := l.snapshotOf(g).Config.Zones[zone].Name
+	l.updates.gate.enter(name)
+	defer l.updates.gate.leave(name)
 	if l.currentGeneration() != g {
 		return nil, errReplaced
 	}
 	served := l.snapshotOf(g)
+	if int(zone) >= len(served.Config.Zones) || served.Config.Zones[zone].Name != name {
+		return nil, errReplaced // a catalog has other zones now
+	}
 	of, err := l.journals.OfUpdates(viewOf(served), zone)
 	switch {
 	case err != nil:
@@ -127,9 +131,13 @@ func (l *instance) publishSerial(g *generation, zone zones.ZoneID, raise func(*s
 	return published, nil
 }
 
-// servePublished serves a zone with another serial. The caller holds the gate of updates: the generation is the same.
+// servePublished serves a zone with another serial, and with other records of transfers that follow health states; nil: the present ones. The
+// caller is inside the gate of updates: the generation is the same.
 func (l *instance) servePublished(change zones.ZoneChange, live *transfer.Live) (*snapshot.Snapshot, error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
+	if live == nil {
+		live = l.current.Snapshot.Live // the goroutine that publishes health states may have changed it
+	}
 	return l.changeLocked([]zones.ZoneChange{change}, live)
 }

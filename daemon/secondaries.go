@@ -9,8 +9,8 @@ import (
 // notifySecondaries notifies the secondaries of the zones whose serial has changed; at start, of all. No update is made at that
 // time: an older serial must not follow that of the update.
 func (l *instance) notifySecondaries() {
-	l.updates.gate.Lock()
-	defer l.updates.gate.Unlock()
+	l.updates.gate.lock()
+	defer l.updates.gate.unlock()
 	l.secondaries.Use(noticesOf(l.served()))
 }
 

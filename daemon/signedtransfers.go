@@ -88,7 +88,7 @@ func (l *instance) publishSignatures(name dnsname.Name) {
 	}
 	published, err := l.publishSerial(g, zone, func(served *snapshot.Snapshot, of *journal.Journal) (zones.ZoneChange, *transfer.Live, error) {
 		change, err := transfer.PublishSerial(viewOf(served), zone, of, time.Now())
-		return change, served.Live, err
+		return change, nil, err
 	})
 	switch {
 	case errors.Is(err, errReplaced), errors.Is(err, errSuspended): // tried again

@@ -167,6 +167,7 @@ func (l *instance) passState(ctx context.Context, u *upgrading) (err error) {
 func (l *instance) suspend() (resume func()) {
 	l.control.Suspend()
 	l.awaitLastGood()
+	l.awaitTables()
 	k := l.control.SwapWriter(nil)
 	l.stopWriter(k)
 	l.closeJournals()
@@ -181,8 +182,8 @@ func (l *instance) suspend() (resume func()) {
 
 // closeJournals closes the journals of the zones when no change of zones is being made.
 func (l *instance) closeJournals() {
-	l.updates.gate.Lock()
-	defer l.updates.gate.Unlock()
+	l.updates.gate.lock()
+	defer l.updates.gate.unlock()
 	l.journals.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"meridian/snapshot"
 	"meridian/zones"
 )
 
@@ -29,11 +30,12 @@ func (l *instance) merge(m *merging, data *zones.Data) {
 	defer l.endMerge(m)
 	defer l.control.RecoverPanic("merge of the updates of zones")
 	begun := time.Now()
-	merged, err := buildSafely(context.Background(), l, func() (*zones.Data, error) { return data.Merge(), nil })
+	of := l.served()
+	merged, err := buildSafely(context.Background(), l, func() (*snapshot.Snapshot, error) { return of.WithZones(data.Merge()), nil })
 	for served := false; err == nil && !served; {
 		var missed []zones.ZoneChange
 		if missed, served, err = l.serveMerged(m, merged); len(missed) > 0 {
-			merged, err = merged.UpdateZones(missed)
+			merged, err = withChanges(merged, missed)
 		}
 	}
 	if err != nil {
@@ -43,8 +45,21 @@ func (l *instance) merge(m *merging, data *zones.Data) {
 	l.Logger.Debug("updates of zones merged", "took", time.Since(begun).Round(time.Millisecond))
 }
 
+// withChanges returns a snapshot with changes of its zones.
+func withChanges(s *snapshot.Snapshot, changes []zones.ZoneChange) (*snapshot.Snapshot, error) {
+	data, err := s.Zones.UpdateZones(changes)
+	if err != nil {
+		return nil, err
+	}
+	updated := make([]zones.ZoneID, len(changes))
+	for i := range changes {
+		updated[i] = changes[i].Zone
+	}
+	return s.WithUpdates(data, updated), nil
+}
+
 // serveMerged serves merged zones if few updates are missing in them, and returns those that are missing otherwise.
-func (l *instance) serveMerged(m *merging, merged *zones.Data) (missed []zones.ZoneChange, done bool, err error) {
+func (l *instance) serveMerged(m *merging, merged *snapshot.Snapshot) (missed []zones.ZoneChange, done bool, err error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
 	if l.merging != m {
@@ -55,12 +70,12 @@ func (l *instance) serveMerged(m *merging, merged *zones.Data) (missed []zones.Z
 		return missed, false, nil
 	}
 	if len(missed) > 0 {
-		if merged, err = merged.UpdateZones(missed); err != nil {
+		if merged, err = withChanges(merged, missed); err != nil {
 			return nil, false, err
 		}
 	}
 	l.merging = nil
-	return nil, true, l.swapUpdatesLocked(l.current.Snapshot.WithZones(merged))
+	return nil, true, l.swapUpdatesLocked(l.current.Snapshot.WithZonesOf(merged))
 }
 
 // endMerge ends a merge, if it is still under way: one that failed.

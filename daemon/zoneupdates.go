@@ -32,9 +32,9 @@ const (
 //
 // If the disk fails, none of them is made: the next ones are evaluated against what is on disk.
 type zoneUpdates struct {
-	// gate is held for reading while updates are made, and for writing by what changes zones in another way: a reload,
-	// or a transfer. It is locked before instance.swapMu.
-	gate sync.RWMutex
+	// gate is entered by what changes one zone: updates, and serials for health states. It is locked by what changes zones in
+	// another way: a reload, or a transfer. Both come before instance.swapMu.
+	gate updateGate
 
 	mu      sync.Mutex                    // guards the fields below
 	queues  map[dnsname.Name][]*updateJob // of the zones that have a goroutine
@@ -164,8 +164,8 @@ func allOutcomes(n int, outcome answer.UpdateOutcome) []answer.UpdateOutcome {
 
 // makeUpdates makes updates of a zone, and returns their outcomes.
 func (l *instance) makeUpdates(zone dnsname.Name, batch []*updateJob) []answer.UpdateOutcome {
-	l.updates.gate.RLock()
-	defer l.updates.gate.RUnlock()
+	l.updates.gate.enter(zone)
+	defer l.updates.gate.leave(zone)
 	served := l.served()
 	id, of, refused := l.journalOf(served, zone)
 	if refused != nil {
@@ -255,24 +255,18 @@ func (l *instance) serveUpdates(d *durableUpdate) (*snapshot.Snapshot, error) {
 // changeLocked changes zones of the snapshot that serves, and the records of transfers that follow health states. The changes have
 // been checked.
 func (l *instance) changeLocked(changes []zones.ZoneChange, live *transfer.Live) (*snapshot.Snapshot, error) {
-	updated := make([]zones.ZoneID, len(changes))
-	for i := range changes {
-		updated[i] = changes[i].Zone
-	}
-	served := l.current.Snapshot
-	data, err := served.Zones.UpdateZones(changes)
+	next, err := withChanges(l.current.Snapshot, changes)
 	if err != nil {
 		return nil, err
 	}
-	next := served.WithUpdates(data, updated)
 	next.Live = live
 	if err := l.swapUpdatesLocked(next); err != nil {
 		return nil, err
 	}
 	if l.merging != nil {
 		l.merging.since = append(l.merging.since, changes...)
-	} else if l.updates.overgrown(data) {
-		l.mergeLocked(data)
+	} else if l.updates.overgrown(next.Zones) {
+		l.mergeLocked(next.Zones)
 	}
 	return next, nil
 }

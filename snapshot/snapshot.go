@@ -90,13 +90,20 @@ func (s *Snapshot) WithZones(data *zones.Data) *Snapshot {
 }
 
 // WithUpdates is WithZones for data that differs only in some zones, by updates. If none of them has an NSEC chain, its cost does
-// not depend on the number of names.
+// not depend on the number of names; otherwise names are looked at and not sorted.
 func (s *Snapshot) WithUpdates(data *zones.Data, updated []zones.ZoneID) *Snapshot {
-	if slices.ContainsFunc(updated, s.chained) {
-		return s.WithZones(data)
-	}
 	next := *s
 	next.Zones = data
+	if slices.ContainsFunc(updated, s.chained) {
+		next.Chains = s.Chains.Update(data, updated)
+	}
+	return &next
+}
+
+// WithZonesOf returns the snapshot with the zones of another one of the same configuration.
+func (s *Snapshot) WithZonesOf(other *Snapshot) *Snapshot {
+	next := *s
+	next.Zones, next.Chains = other.Zones, other.Chains
 	return &next
 }
 

@@ -16,41 +16,77 @@ import (
 // below another zone's.
 type Chains struct {
 	data     *Data
-	order    []NodeID
-	position []uint32 // by NodeID: the index in order, plus 1; 0: no NSEC record
-	zones    []run    // by ZoneID
+	wanted   []bool     // by ZoneID
+	zones    [][]NodeID // by ZoneID: the names in canonical order
+	position []uint32   // by NodeID: the index in its zone, plus 1; 0: no NSEC record
 }
-
-// run is the part of Chains.order that belongs to a zone.
-type run struct{ first, count uint32 }
 
 // NewChains returns the chains of the wanted zones, by ZoneID; nil if there are none.
 func (s *Data) NewChains(wanted []bool) *Chains {
 	if !slices.Contains(wanted, true) {
 		return nil
 	}
-	c := &Chains{data: s, position: make([]uint32, s.count()), zones: make([]run, len(s.zones))}
+	c := &Chains{data: s, wanted: wanted, position: make([]uint32, s.count()), zones: make([][]NodeID, len(s.zones))}
 	for id := NodeID(1); id < s.count(); id++ {
-		if wanted[s.node(id).zone] && s.InChain(id) {
-			c.order = append(c.order, id)
+		if zone := s.node(id).zone; wanted[zone] && s.InChain(id) {
+			c.zones[zone] = append(c.zones[zone], id)
 		}
 	}
-	slices.SortFunc(c.order, func(a, b NodeID) int {
-		if za, zb := s.node(a).zone, s.node(b).zone; za != zb {
-			return int(za) - int(zb)
-		}
-		return s.NodeName(a).Compare(s.NodeName(b))
-	})
-	for i, id := range c.order {
-		c.position[id] = uint32(i) + 1
-		z := &c.zones[s.node(id).zone]
-		if z.count == 0 {
-			z.first = uint32(i)
-		}
-		z.count++
+	for _, nodes := range c.zones {
+		slices.SortFunc(nodes, s.compareNames)
+		c.number(nodes)
 	}
 	return c
 }
+
+// Update returns the chains of data that differs in some zones, by updates. It sorts only names that they have added.
+func (c *Chains) Update(data *Data, updated []ZoneID) *Chains {
+	next := &Chains{data: data, wanted: c.wanted, zones: slices.Clone(c.zones), position: make([]uint32, data.count())}
+	copy(next.position, c.position)
+	for i, zone := range updated {
+		if c.wanted[zone] && !slices.Contains(updated[:i], zone) {
+			next.updateZone(zone)
+		}
+	}
+	return next
+}
+
+// updateZone removes the names that are no longer in the chain of a zone, and inserts those that are now.
+func (c *Chains) updateZone(zone ZoneID) {
+	s := c.data
+	var added []NodeID
+	for in := range s.spansWith(zone) {
+		for id := in.from; id < in.to; id++ {
+			if s.node(id).zone == zone && c.position[id] == 0 && s.InChain(id) {
+				added = append(added, id)
+			}
+		}
+	}
+	slices.SortFunc(added, s.compareNames)
+	nodes := make([]NodeID, 0, len(c.zones[zone])+len(added))
+	for _, id := range c.zones[zone] {
+		if !s.InChain(id) {
+			c.position[id] = 0
+			continue
+		}
+		for len(added) > 0 && s.compareNames(added[0], id) < 0 {
+			nodes, added = append(nodes, added[0]), added[1:]
+		}
+		nodes = append(nodes, id)
+	}
+	c.zones[zone] = append(nodes, added...)
+	c.number(c.zones[zone])
+}
+
+// number sets the positions of the names of a zone.
+func (c *Chains) number(nodes []NodeID) {
+	for i, id := range nodes {
+		c.position[id] = uint32(i) + 1
+	}
+}
+
+// compareNames compares the names of two nodes in canonical order.
+func (s *Data) compareNames(a, b NodeID) int { return s.NodeName(a).Compare(s.NodeName(b)) }
 
 // InChain reports whether a node has an NSEC record.
 func (s *Data) InChain(id NodeID) bool {
@@ -61,7 +97,7 @@ func (s *Data) InChain(id NodeID) bool {
 		}
 	}
 	switch {
-	case n.flags.has(isHashed):
+	case n.flags.has(isHashed), n.flags.has(isRemoved):
 		return false
 	case n.flags.has(isAbove):
 		apex := s.find(s.NodeName(id))
@@ -82,22 +118,21 @@ func (c *Chains) At(node NodeID) NodeID {
 
 // Next returns the name after that of a node in the zone's ring. The node has an NSEC record.
 func (c *Chains) Next(node NodeID) dnsname.Wire {
-	z := c.zones[c.data.node(node).zone]
+	nodes := c.zones[c.data.node(node).zone]
 	at := c.position[node] // that of the next node, unless the node is the last one
-	if at == z.first+z.count {
-		at = z.first
+	if int(at) == len(nodes) {
+		at = 0
 	}
-	return c.data.NodeName(c.order[at])
+	return c.data.NodeName(nodes[at])
 }
 
 // Before returns the node whose NSEC record matches or covers a name of a zone, in lower case: the last one that is not
 // after the name. It returns 0 if there is none.
 func (c *Chains) Before(zone ZoneID, name dnsname.Wire) NodeID {
-	z := c.zones[zone]
-	if z.count == 0 {
+	nodes := c.zones[zone]
+	if len(nodes) == 0 {
 		return 0 // a presigned zone without NSEC records
 	}
-	nodes := c.order[z.first : z.first+z.count]
 	after := sort.Search(len(nodes), func(i int) bool { return c.data.NodeName(nodes[i]).Compare(name) > 0 })
 	return nodes[max(after, 1)-1] // the apex is the first
 }

@@ -108,6 +108,7 @@ func TestUpdatedDataIsAsCompiled(t *testing.T) {
 		"cut.example.com. NS": {"ns.d.example.com.", "ns.example.com."},
 	}
 	data := compiledText(t, sets)
+	chains := data.NewChains([]bool{true, true})
 	for step := range 150 {
 		changed := map[string]bool{}
 		for range 1 + random.IntN(3) {
@@ -142,9 +143,18 @@ func TestUpdatedDataIsAsCompiled(t *testing.T) {
 			t.Fatal(err)
 		}
 		if merged != nil { // an update that came while the data was merged
+			chains = merged.NewChains([]bool{true, true})
 			if data, err = merged.Update(0, changes); err != nil {
 				t.Fatal(err)
 			}
+		}
+		earlier, ring := chains, ringsOf(chains)
+		chains = chains.Update(data, []ZoneID{0, 0})
+		if got, want := ringsOf(chains), ringsOf(data.NewChains([]bool{true, true})); got != want {
+			t.Fatalf("seed %d, step %d: the chains are\n%s\nwant\n%s", seed, step, got, want)
+		}
+		if ringsOf(earlier) != ring {
+			t.Fatalf("seed %d, step %d: the update has changed the chains before it", seed, step)
 		}
 		if contentOf(before) != wasThere {
 			t.Fatalf("seed %d, step %d: the update has changed the data before it", seed, step)
@@ -168,6 +178,22 @@ func TestUpdatedDataIsAsCompiled(t *testing.T) {
 			t.Fatal("the SOA of negative answers differs")
 		}
 	}
+}
+
+// ringsOf lists the names of chains, with the one that is next and the place of each.
+func ringsOf(c *Chains) string {
+	var b strings.Builder
+	for zone, nodes := range c.zones {
+		for _, id := range nodes {
+			fmt.Fprintln(&b, zone, c.data.NodeName(id), c.Next(id), c.position[id], c.At(id) == id)
+		}
+	}
+	for id, at := range c.position {
+		if at == 0 && c.wanted[c.data.node(NodeID(id)).zone] && NodeID(id) != 0 && c.data.InChain(NodeID(id)) {
+			fmt.Fprintln(&b, "missing", c.data.NodeName(NodeID(id)))
+		}
+	}
+	return b.String()
 }
 
 // contentOf lists all records of both zones, as a transfer has them, in the order of their texts.

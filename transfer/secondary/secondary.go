@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -81,6 +82,8 @@ type Keeper struct {
 	mu    sync.Mutex // guards the fields below
 	zones map[dnsname.Name]*zone
 	state string // directory of the files; empty: none are written
+
+	forgotten map[dnsname.Name]time.Time // when the copies of zones were last forgotten
 }
 
 // New returns a keeper without zones. Close ends it.
@@ -97,7 +100,7 @@ func New(o Options) *Keeper {
 		o.Report = func(Event) {}
 	}
 	k := &Keeper{
-		Options: o, fetch: fetcher{o.Dial, time.Now}, limits: newLimits(), changes: make(chan struct{}, 1), zones: map[dnsname.Name]*zone{},
+		forgotten: map[dnsname.Name]time.Time{}, Options: o, fetch: fetcher{o.Dial, time.Now}, limits: newLimits(), changes: make(chan struct{}, 1), zones: map[dnsname.Name]*zone{},
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
@@ -132,6 +135,9 @@ func (k *Keeper) Use(wanted []Zone, state string) {
 }
 
 func (k *Keeper) newZoneLocked(w Zone) *zone {
+	if at, ok := k.forgotten[w.Name]; ok && w.Copy != nil && !w.Copy.Confirmed.After(at) {
+		w.Copy = nil // a reload that began before that has it
+	}
 	z := &zone{keeper: k, settings: w, copy: w.Copy, wake: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{})}
 	z.expired = z.copy != nil && z.copy.Expired(time.Now())
 	var ctx context.Context
@@ -152,6 +158,7 @@ func (k *Keeper) Forget(name dnsname.Name) {
 	k.mu.Lock()
 	z, state := k.zones[name], k.state
 	delete(k.zones, name)
+	k.forgetLocked(name, time.Now())
 	k.mu.Unlock()
 	if z != nil {
 		z.cancel()
@@ -160,6 +167,15 @@ func (k *Keeper) Forget(name dnsname.Name) {
 	if err := remove(state, name); err != nil {
 		k.Logger.Error("cannot remove the copy of a zone that is served no more", "zone", name, "error", err)
 	}
+}
+
+// rememberForgotten is how long older copies of a zone are refused: longer than any reload takes.
+const rememberForgotten = 24 * time.Hour
+
+// forgetLocked notes that all copies of a zone that were confirmed before are not to be used any more.
+func (k *Keeper) forgetLocked(name dnsname.Name, now time.Time) {
+	maps.DeleteFunc(k.forgotten, func(_ dnsname.Name, at time.Time) bool { return now.Sub(at) > rememberForgotten })
+	k.forgotten[name] = now
 }
 
 // Changes delivers when the copies have changed, or one expired.

@@ -496,6 +496,51 @@ func TestZoneThatIsRemovedIsForgotten(t *testing.T) {
 	})
 }
 
+// TestForgottenCopyIsNotUsedAgain has a reload that began before the copy was forgotten, and one that began later.
+func TestForgottenCopyIsNotUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(time.Minute)
+		first := w.Copies()[apex]
+		w.primaries[0].serve(2, nsRecord)
+		time.Sleep(2 * time.Hour)
+		second := w.Copies()[apex]
+		if first == nil || second == nil || first == second {
+			t.Fatal("there are no two copies")
+		}
+		w.primaries[0].down = true
+		w.Forget(apex)
+		for _, old := range []*zones.Copy{first, second} {
+			w.use(old)
+			if n := len(w.Copies()); n > 0 {
+				t.Errorf("the copy of serial %d is used again", old.SOA.Serial)
+			}
+		}
+		w.Forget(apex)
+		w.primaries[0].down = false
+		w.use(second)
+		time.Sleep(time.Minute)
+		third := w.Copies()[apex]
+		if third == nil {
+			t.Fatal("the zone was not transferred again")
+		}
+		w.Use(nil, w.state)
+		w.use(third)
+		if w.Copies()[apex] != third {
+			t.Error("a copy that is newer than the end of the last one is not used")
+		}
+		w.Forget("other.example.")
+		time.Sleep(2 * rememberForgotten)
+		w.Forget("another.example.")
+		if n := len(w.forgotten); n != 1 {
+			t.Errorf("%d forgotten zones are remembered", n)
+		}
+	})
+}
+
 // TestStatusDuringACheck has a primary that does not answer yet: the time of the next check is not known.
 func TestStatusDuringACheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
