@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,6 +23,14 @@ import (
 	"meridian/pools"
 	"meridian/snapshot"
 )
+
+// TestMain runs four parallel tests at a time, on any number of processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil { // before the command line is parsed, which takes precedence
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // steered has two pools without listeners: a check finds every address down immediately.
 const steered = `
@@ -258,6 +267,7 @@ func TestOverrideReportsReplacedOne(t *testing.T) {
 }
 
 func TestOverridesSurviveReload(t *testing.T) {
+	t.Parallel()
 	r := start(t, steered)
 	r.mustOverride(t, "web/b", pools.Drained, 0)
 	r.mustOverride(t, "web", pools.ForcedUp, 0)
@@ -348,6 +358,7 @@ func TestStatusReportsReasonAndNext(t *testing.T) {
 // TestReloadMovesAPIAndState changes the address of the API and the state directory at
 // each reload.
 func TestReloadMovesAPIAndState(t *testing.T) {
+	t.Parallel()
 	first, second := t.TempDir(), t.TempDir()
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
 	r := start(t, in(first))

@@ -46,6 +46,7 @@ func deferring(t *testing.T, state string) (*runningDaemon, *rack) {
 }
 
 func TestReloadLogsEndedDeferrals(t *testing.T) {
+	t.Parallel()
 	for behaviour, c := range map[string]struct {
 		bound, standing, logged string
 		members                 int
@@ -103,6 +104,7 @@ func TestRestartLogsDeferralsOnce(t *testing.T) {
 }
 
 func TestStatusReportsTimesOfDeferredEjection(t *testing.T) {
+	t.Parallel()
 	r, rack := deferring(t, "")
 	deferred := map[string]time.Time{}
 	status, err := r.Status(control.Selector{})

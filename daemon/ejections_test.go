@@ -125,6 +125,7 @@ func (r *runningDaemon) await(t *testing.T, want string) {
 }
 
 func TestMassFailureIsDeferredThenEjected(t *testing.T) {
+	t.Parallel()
 	rack := newRack(t, 5)
 	r := start(t, rack.config("40%/1h", "", ""))
 	r.await(t, "map[up:5]")
@@ -189,6 +190,7 @@ func TestReloadWithBrokenCheckEjectsFewMembers(t *testing.T) {
 // TestTargetUpdateKeepsDeferrals checks that recompiled pools carry
 // over the deferrals, and that recovery and ticks still work.
 func TestTargetUpdateKeepsDeferrals(t *testing.T) {
+	t.Parallel()
 	rack := newRack(t, 6)
 	rack.members = 5 // the sixth is the target's
 	rack.names.serve(t)

@@ -161,6 +161,7 @@ const (
 )
 
 func TestChangedLatencyTableIsReloaded(t *testing.T) {
+	t.Parallel()
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.expect("far", "")
 	m.poll("far", "")
@@ -172,6 +173,7 @@ func TestChangedLatencyTableIsReloaded(t *testing.T) {
 }
 
 func TestBrokenLatencyTableKeepsOldOne(t *testing.T) {
+	t.Parallel()
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.write("192.0.2.0/24,far,-5\n", 0)
 	m.poll("far", "latency.csv:1:18: a round trip of -5 ms")
@@ -192,6 +194,7 @@ func TestBrokenLatencyTableKeepsOldOne(t *testing.T) {
 }
 
 func TestStaleLatencyTableIsIgnored(t *testing.T) {
+	t.Parallel()
 	m := startMeasuring(t, ", max_age: 1h", farIsQuick, 2*time.Hour)
 	m.expect("near", "older than max_age")
 	m.poll("near", "")
@@ -207,6 +210,7 @@ func TestStaleLatencyTableIsIgnored(t *testing.T) {
 // A quarter of 60 ms plus the rest of 5 ms is less than the 20 ms of near; after a second update
 // it is more. Only new content of the file counts, however often it is read.
 func TestLatencyIsSmoothedByAlpha(t *testing.T) {
+	t.Parallel()
 	const options = ", alpha: 25%, tolerance: 0s"
 	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
 	m.expect("far", "")

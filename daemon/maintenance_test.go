@@ -14,7 +14,7 @@ func TestOpenWindowAppliesFromTheStart(t *testing.T) {
 	r := start(t, text)
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(10 * time.Second); r.states(t) != drained; <-poll.C {
+	for deadline := time.Now().Add(time.Minute); r.states(t) != drained; <-poll.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("the window does not open: %s", r.states(t))
 		}

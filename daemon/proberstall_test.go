@@ -18,6 +18,7 @@ import (
 // TestStalledProberDelaysNothingElse checks that overrides work, that status shows all data
 // outside of the prober, and that the server ends.
 func TestStalledProberDelaysNothingElse(t *testing.T) {
+	t.Parallel()
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
 	if err != nil {
 		t.Fatal(err)

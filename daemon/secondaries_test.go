@@ -81,7 +81,7 @@ func TestSecondaryIsNotifiedOfTheSerialThatIsServed(t *testing.T) {
 // notified receives and confirms one notification, and returns its serial.
 func notified(t *testing.T, secondary net.PacketConn, secret string) uint32 {
 	t.Helper()
-	_ = secondary.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = secondary.SetReadDeadline(time.Now().Add(time.Minute))
 	buf := make([]byte, 1500)
 	size, from, err := secondary.ReadFrom(buf)
 	if err != nil {

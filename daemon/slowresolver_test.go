@@ -13,6 +13,7 @@ import (
 // TestSilentResolverDoesNotDelayFirstProbes checks that configured addresses have health states
 // at the first answer, and that a target has the addresses saved by the previous process.
 func TestSilentResolverDoesNotDelayFirstProbes(t *testing.T) {
+	t.Parallel()
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 // A running server that loses a region spreads its clients by capacity, also over reloads, logs
 // it, and returns them after recovery.
 func TestLostRegionIsSpread(t *testing.T) {
+	t.Parallel()
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"near": 60, "mid": 30, "far": 100}`)
 	}))

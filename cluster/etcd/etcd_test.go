@@ -42,7 +42,7 @@ func watch(t *testing.T, s *Store) <-chan cluster.Update {
 // next returns the next update for which want is true.
 func next(t *testing.T, updates <-chan cluster.Update, what string, want func(cluster.Update) bool) cluster.Update {
 	t.Helper()
-	limit := time.After(30 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		select {
 		case u := <-updates:
@@ -155,7 +155,7 @@ func TestTableWritesUnlessChanged(t *testing.T) {
 	there.Table("overrides", func(u TableUpdate) { received <- u })
 	expect := func(what string, want func(TableUpdate) bool) TableUpdate {
 		t.Helper()
-		limit := time.After(30 * time.Second)
+		limit := time.After(time.Minute)
 		for {
 			select {
 			case u := <-received:

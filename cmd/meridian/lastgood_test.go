@@ -322,13 +322,13 @@ zones:
 		t.Errorf("a restart does not serve the configuration:\n%s", logged)
 	}
 	stop() // waits until the last good configuration is saved
-	_, api, _, stop = goodServer(t, dir)
+	_, api, refused, stop := goodServer(t, dir)
 	write("www")
 	expectMatch(t, said(t, exitConfig, "reload", api), `^meridian: the new configuration has 2 names, fewer than half of the 5 that are served`)
 	stop()
-	at, _, _, stop = goodServer(t, dir)
+	at, _, restarted, stop := goodServer(t, dir)
 	defer stop()
 	if got := lookUp(t, at, "new.gslb.example.com."); got != "192.0.2.1" {
-		t.Errorf("after a restart with too few names, new is %s", got)
+		t.Errorf("after a restart with too few names, new is %s; before it:\n%s\nafter it:\n%s", got, refused, restarted)
 	}
 }

@@ -115,7 +115,7 @@ func (r *readme) dig(args []string, want string) {
 	got := ""
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
 		answer, err := dns.Exchange(m, r.dns)
 		if err != nil {
 			r.t.Fatal(err)

@@ -126,7 +126,7 @@ func TestServeInUnitSandbox(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait(); manager.Close() }()
 	defer cmd.Process.Kill()
-	manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+	manager.SetReadDeadline(time.Now().Add(time.Minute))
 	awaitState := func(pattern string) {
 		t.Helper()
 		buffer := make([]byte, 512)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -12,7 +13,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// TestMain runs four parallel tests at a time, on any number of processors: they wait more than they compute.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil { // before the command line is parsed, which takes precedence
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"meridian": func() {
 			os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))

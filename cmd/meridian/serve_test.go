@@ -46,7 +46,7 @@ func (l *transcript) await(t *testing.T, pattern string) []string {
 	expression := regexp.MustCompile(pattern)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
 		if m := expression.FindStringSubmatch(l.String()); m != nil {
 			return m
 		}
@@ -139,7 +139,7 @@ func awaitAnswer(t *testing.T, server, name, want string) {
 	got := ""
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
 		if got = lookUp(t, server, name); got == want {
 			return
 		}
@@ -249,6 +249,7 @@ func TestServeExitCodes(t *testing.T) {
 }
 
 func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
+	t.Parallel()
 	stdout, _ := background(t, "demo", "--dns-port", "0", "--http-port", "0", "--admin-port", "0")
 	stdout.await(t, `Health state changes`)
 	at := stdout.await(t, `serves gslb.example.com on (\S+),`)[1]

@@ -57,7 +57,7 @@ zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: a@exampl
 		}
 	}
 	logged := ""
-	for end := time.Now().Add(10 * time.Second); strings.Count(logged, "\n") < 2 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); strings.Count(logged, "\n") < 2 && time.Now().Before(end); {
 		data, _ := os.ReadFile(queries)
 		logged = string(data)
 	}

@@ -553,7 +553,7 @@ func listenTCP(t *testing.T) *net.TCPListener {
 func awaitManager(t *testing.T, manager *net.UnixConn, want string) map[string]int {
 	t.Helper()
 	kept := map[string]int{}
-	if err := manager.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := manager.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	in, control := make([]byte, 4096), make([]byte, 4096)
