@@ -17,6 +17,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"meridian/cluster"
 	"meridian/cluster/observation"
@@ -25,10 +27,17 @@ import (
 const (
 	requestTimeout = 5 * time.Second
 	minBackoff     = 250 * time.Millisecond
-	maxBackoff     = 5 * time.Second
+	maxBackoff     = time.Second
 	keepAlive      = 2 * time.Second
 	maxOperations  = 100 // in a transaction; etcd allows 128
 )
+
+// connecting is how a lost connection is made again: a node must be back a few seconds after etcd, however long that was away.
+// The default of gRPC waits up to two minutes.
+var connecting = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxBackoff},
+	MinConnectTimeout: 3 * time.Second, // for a handshake over 300 ms, twice
+}
 
 // Options holds the settings of a Store.
 type Options struct {
@@ -56,7 +65,8 @@ func Open(o Options) (*Store, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, TLS: o.TLS, DialTimeout: requestTimeout,
 		DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAlive,
-		Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(connecting)},
+		Logger:      zap.NewNop(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd %s: %w", strings.Join(o.Endpoints, ", "), err)
@@ -92,10 +102,10 @@ func (s *Store) Publish(ctx context.Context, records []observation.Record) error
 // Watch calls receive with all records, and then with each that changes, until ctx ends. After an error it reads all again:
 // a watch that only continued would miss what etcd has compacted.
 func (s *Store) Watch(ctx context.Context, receive func(cluster.Update)) {
-	backoff := minBackoff
+	pause, quiet := minBackoff, quietLog{}
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := s.watchOnce(ctx, receive)
+		read := false
+		err := s.watchOnce(ctx, func(u cluster.Update) { read = true; receive(u) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -103,16 +113,42 @@ func (s *Store) Watch(ctx context.Context, receive func(cluster.Update)) {
 		for _, t := range s.tables {
 			t.receive(TableUpdate{})
 		}
-		if time.Since(began) > maxBackoff {
-			backoff = minBackoff
+		if read {
+			pause, quiet = minBackoff, quietLog{}
 		}
-		s.Logger.Warn("etcd cannot be watched; trying again", "endpoints", strings.Join(s.Endpoints, " "), "error", err, "after", backoff)
+		if due, times := quiet.due(time.Now()); due {
+			s.Logger.Warn("etcd cannot be watched; trying again", "endpoints", strings.Join(s.Endpoints, " "), "error", s.diagnose(ctx, err), "times", times)
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff/2 + rand.N(backoff/2)): // not all nodes at once
+		case <-time.After(pause/2 + rand.N(pause/2)): // not all nodes at once
 		}
-		backoff = min(2*backoff, maxBackoff)
+		pause = min(2*pause, maxBackoff)
 	}
+}
+
+// The pauses between two log lines of an error that lasts.
+const (
+	minQuiet = 10 * time.Second
+	maxQuiet = 10 * time.Minute
+)
+
+// quietLog says which errors in a row to log: the first, and then one after pauses that grow.
+type quietLog struct {
+	times int // errors in a row
+	pause time.Duration
+	next  time.Time
+}
+
+// due counts an error, and reports whether to log it.
+func (q *quietLog) due(now time.Time) (due bool, times int) {
+	q.times++
+	if now.Before(q.next) {
+		return false, q.times
+	}
+	q.pause = min(max(2*q.pause, minQuiet), maxQuiet)
+	q.next = now.Add(q.pause)
+	return true, q.times
 }
 
 // watchOnce reads all records and watches until an error.

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"meridian/cluster/rollout"
 )
@@ -99,7 +100,7 @@ func explain(err error) error {
 		return fmt.Errorf("etcd is full and refuses every write; compact and defragment it, disarm its alarm, and set automatic compaction: %w", err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("the user of this node in etcd lacks a right; see the roles in the manual: %w", err)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		return errors.New("etcd does not answer in time; more than half of its members must run")
 	}
 	return err
