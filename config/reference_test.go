@@ -79,6 +79,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"dnssec.policies.parent":  {"dnssec: {policies: {a: {parent: {?: 1}}}}"},
 		"notify":                  {"notify: [{?: 1}]"},
 		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
+		"zones.transfer.notify":   {"zones: {a: {transfer: {notify: [{?: 1}]}}}"},
 		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
 		"catalogs":                {"catalogs: {a: {?: 1}}"},
 		"catalogs.template":       {"catalogs: {a: {template: {?: 1}}}", "catalogs: {a: {groups: {b: {?: 1}}}}"},

@@ -14,9 +14,15 @@ import (
 // Transfer holds which servers may have a copy of a zone, and what is in it.
 type Transfer struct {
 	Pools  TransferPools
-	Sign   bool             // with the signatures of the zone, and an NSEC chain
-	Out    []TransferRule   // a transfer is allowed if any of them matches
-	Notify []netip.AddrPort // servers that are notified of changes
+	Sign   bool           // with the signatures of the zone, and an NSEC chain
+	Out    []TransferRule // a transfer is allowed if any of them matches
+	Notify []Notified     // servers that are notified of changes
+}
+
+// Notified is a server that is notified of changes.
+type Notified struct {
+	Address netip.AddrPort
+	Source  netip.Addr // of the notifications; invalid: the choice of the system
 }
 
 // TransferPools is what a transfer has at balanced names.
@@ -136,23 +142,48 @@ func (d *decoder) hosts(to *[]netip.Prefix) setter {
 // dnsPort is that of a server written without a port.
 const dnsPort = 53
 
-// notified reads the addresses of secondaries, with or without a port.
-func (d *decoder) notified(to *[]netip.AddrPort) setter {
+// notified reads the secondaries that are notified: addresses with or without a port, or mappings with a source address.
+func (d *decoder) notified(to *[]Notified) setter {
 	return func(n *yaml.Node) {
 		d.list(n, func(item *yaml.Node) {
-			a, ok := d.serverAddress(item)
+			one, at := Notified{}, item
+			ok := false
+			if item.Kind == yaml.MappingNode {
+				one, ok = d.notifiedFrom(item)
+				at = yamldoc.Child(item, "address")
+			} else {
+				one.Address, ok = d.serverAddress(item)
+			}
 			switch {
 			case !ok:
-			case slices.Contains(*to, a):
-				d.errorf(item, quote(item.Value)+" is listed twice", "leave one out")
+			case slices.ContainsFunc(*to, func(other Notified) bool { return other.Address == one.Address }):
+				d.errorf(at, quote(at.Value)+" is listed twice", "leave one out")
 			default:
-				*to = append(*to, a)
+				*to = append(*to, one)
 			}
 		})
 		if len(*to) > maxNotified {
 			d.errorAtKey(n, fmt.Sprintf("%d servers", len(*to)), fmt.Sprintf("at most %d", maxNotified))
 		}
 	}
+}
+
+// notifiedFrom reads a secondary with the source address of its notifications.
+func (d *decoder) notifiedFrom(n *yaml.Node) (to Notified, ok bool) {
+	ok = d.mapping(n, []field{
+		{name: "address", set: func(n *yaml.Node) { to.Address, _ = d.serverAddress(n) }},
+		{name: "source", set: func(n *yaml.Node) { to.Source, _ = d.unicast(n) }},
+	})
+	switch source := yamldoc.Child(n, "source"); {
+	case !ok:
+		return to, false
+	case yamldoc.Child(n, "address") == nil:
+		d.errorAtKey(n, "no address", "write address: 192.0.2.54")
+		return to, false
+	case to.Address.Addr().IsValid() && to.Source.IsValid() && to.Source.Is4() != to.Address.Addr().Is4():
+		d.errorf(source, quote(source.Value)+" is not of the family of address", "write an address of this server in the family of the secondary, or leave source out")
+	}
+	return to, to.Address.IsValid()
 }
 
 // serverAddress reads the address of a name server, with port 53 unless another one is written.

@@ -29,8 +29,8 @@ func noticesOfZone(s *snapshot.Snapshot, zone zones.ZoneID) (notices []transfer.
 		return nil
 	}
 	for _, to := range z.Transfer.Notify {
-		notice := transfer.Notice{Zone: z.Name, Serial: s.Zones.Serial(zone), To: to}
-		if rule := transfer.RuleFor(z.Transfer.Out, to.Addr()); rule != nil {
+		notice := transfer.Notice{Zone: z.Name, Serial: s.Zones.Serial(zone), To: to.Address, Source: to.Source}
+		if rule := transfer.RuleFor(z.Transfer.Out, to.Address.Addr()); rule != nil {
 			notice.Key = s.TSIG.Key(rule.Key)
 		}
 		notices = append(notices, notice)

@@ -32,9 +32,14 @@ func (l *instance) merge(m *merging, data *zones.Data) {
 	begun := time.Now()
 	of := l.served()
 	merged, err := buildSafely(context.Background(), l, func() (*snapshot.Snapshot, error) { return of.WithZones(data.Merge()), nil })
-	for served := false; err == nil && !served; {
+	for result := mergeLate; err == nil && result == mergeLate; {
 		var missed []zones.ZoneChange
-		if missed, served, err = l.serveMerged(m, merged); len(missed) > 0 {
+		missed, result, err = l.serveMerged(m, merged)
+		if result == mergeDropped {
+			l.Logger.Debug("merge of the updates of zones dropped: a reload or a transfer has replaced the zones", "took", time.Since(begun).Round(time.Millisecond))
+			return
+		}
+		if len(missed) > 0 {
 			merged, err = withChanges(merged, missed)
 		}
 	}
@@ -58,24 +63,33 @@ func withChanges(s *snapshot.Snapshot, changes []zones.ZoneChange) (*snapshot.Sn
 	return s.WithUpdates(data, updated), nil
 }
 
+// mergeResult is what became of merged zones.
+type mergeResult uint8
+
+const (
+	mergeLate    mergeResult = iota // many updates are missing in them
+	mergeServed                     // they serve
+	mergeDropped                    // other zones serve
+)
+
 // serveMerged serves merged zones if few updates are missing in them, and returns those that are missing otherwise.
-func (l *instance) serveMerged(m *merging, merged *snapshot.Snapshot) (missed []zones.ZoneChange, done bool, err error) {
+func (l *instance) serveMerged(m *merging, merged *snapshot.Snapshot) (missed []zones.ZoneChange, result mergeResult, err error) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
 	if l.merging != m {
-		return nil, true, nil
+		return nil, mergeDropped, nil
 	}
 	missed, m.since = m.since, nil
 	if len(missed) > lastMergeChanges {
-		return missed, false, nil
+		return missed, mergeLate, nil
 	}
 	if len(missed) > 0 {
 		if merged, err = withChanges(merged, missed); err != nil {
-			return nil, false, err
+			return nil, mergeLate, err
 		}
 	}
 	l.merging = nil
-	return nil, true, l.swapUpdatesLocked(l.current.Snapshot.WithZonesOf(merged))
+	return nil, mergeServed, l.swapUpdatesLocked(l.current.Snapshot.WithZonesOf(merged))
 }
 
 // endMerge ends a merge, if it is still under way: one that failed.

@@ -52,7 +52,7 @@ type Server struct {
 	postponed       chan *postponed // UDP queries that wait for signatures
 	serving         chan struct{}   // closed when all sockets are read
 	hot             *hotQueries
-	transfers       chan struct{} // one element for each transfer being sent
+	transfers       *transferSlots
 	updates         chan struct{} // one element for each update over UDP that waits
 	refusals        refusals      // of transfers, that are logged
 	bypass          *bypass
@@ -85,7 +85,7 @@ func NewEmpty(o Options) *Server {
 		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)), handshakeShares: newShares(max(1, cores/2)),
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), acceptSlots: newTCPSlots(cores), closeSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
-		transfers: make(chan struct{}, maxTransfers), updates: make(chan struct{}, maxUDPUpdates),
+		transfers: newTransferSlots(), updates: make(chan struct{}, maxUDPUpdates),
 	}
 	s.tls = encrypted.NewTLS(s.material, s.asksCertificates, s.inHandshakeSlot)
 	s.bypass = newBypass(s)

@@ -12,9 +12,19 @@ import (
 const (
 	// maxTransfers is the number of transfers at a time: each holds a message and a processor.
 	maxTransfers = 8
+	// maxTransfersOfClient is the number of transfers to a client at a time.
+	maxTransfersOfClient = maxTransfers / 2
 	// transferWait is how long a transfer waits for others.
 	transferWait = 5 * time.Second
+	// transferGrace and transferPace are how long a transfer may take: the former, and the latter for each message of up to 16 KiB.
+	transferGrace = time.Minute
+	transferPace  = time.Second
 )
+
+// late reports whether a client takes a transfer too slowly, after a number of messages.
+func late(begun, now time.Time, messages int) bool {
+	return now.Sub(begun) > transferGrace+time.Duration(messages)*transferPace
+}
 
 // send sends a transfer.
 func (c *stream) send(t *answer.Transfer) bool {
@@ -24,16 +34,16 @@ func (c *stream) send(t *answer.Transfer) bool {
 }
 
 // sendTransfer sends a transfer to a client, message by message. Each write has the time limit of answers, so that a
-// client which does not read holds it only so long. It calls wrote after each message.
+// client which does not read holds it only so long, and one that reads slowly is late at some time. It calls wrote after each message.
 func (s *Server) sendTransfer(t *answer.Transfer, client netip.Addr, write func(frame []byte) bool, wrote func()) bool {
-	if !s.beginTransfer() {
+	if !s.transfers.begin(client, transferWait) {
 		s.Count(answer.TransfersFailed, 1)
 		return write(t.Refusal(dns.RcodeServerFailure, nil))
 	}
-	defer func() { <-s.transfers }()
+	defer s.transfers.end(client)
 	begun, messages, octets, sent := time.Now(), 0, 0, true
 	for frame := range t.Messages(nil) {
-		if sent = frame != nil && write(frame); !sent {
+		if sent = frame != nil && !late(begun, time.Now(), messages) && write(frame); !sent {
 			break
 		}
 		messages++
@@ -49,21 +59,4 @@ func (s *Server) sendTransfer(t *answer.Transfer, client netip.Addr, write func(
 	s.Count(answer.TransfersSent, 1)
 	s.options.Logger.Info("zone transferred", attributes...)
 	return true
-}
-
-// beginTransfer waits until there are fewer than maxTransfers, for a bounded time.
-func (s *Server) beginTransfer() bool {
-	select {
-	case s.transfers <- struct{}{}:
-		return true
-	default:
-	}
-	timer := time.NewTimer(transferWait)
-	defer timer.Stop()
-	select {
-	case s.transfers <- struct{}{}:
-		return true
-	case <-timer.C:
-		return false
-	}
 }

@@ -489,7 +489,7 @@ func TestLiveSerialDoesNotFallWithoutJournal(t *testing.T) {
 	v := updated(t, fmt.Sprintf(updatedZone, 7))
 	z := &v.Config.Zones[0]
 	z.Update, z.Serial, z.Transfer.Pools = nil, config.UnixtimeSerial, config.LivePools
-	z.Transfer.Notify = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.54:53")}
+	z.Transfer.Notify = []config.Notified{{Address: netip.MustParseAddrPort("192.0.2.54:53")}}
 	load(t, newJournals(""), nil, v)
 	if serial := v.Data.Serial(0); serial != 2_000_000_000 {
 		t.Errorf("serial %d, want the time of the start", serial)

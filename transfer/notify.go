@@ -31,14 +31,15 @@ type Notice struct {
 	Zone   dnsname.Name
 	Serial uint32
 	To     netip.AddrPort
-	Key    *tsig.Key // signs the message; nil: none
+	Source netip.Addr // of the message; invalid: the choice of the system
+	Key    *tsig.Key  // signs the message; nil: none
 }
 
 // Notifier notifies secondaries of changed zones (RFC 1996). For each secondary there is one goroutine, while it has
 // something to send. Its methods are safe for concurrent use.
 type Notifier struct {
 	log  *slog.Logger
-	dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 	ctx  context.Context
 	stop context.CancelFunc
 
@@ -57,11 +58,18 @@ type subject struct {
 // NewNotifier returns a notifier. Close ends it.
 func NewNotifier(log *slog.Logger) *Notifier {
 	n := &Notifier{log: log, known: map[subject]uint32{}, pending: map[netip.AddrPort]map[dnsname.Name]Notice{}}
-	n.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", to.String())
-	}
+	n.dial = dialFrom
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
+}
+
+// dialFrom opens a UDP socket to a secondary, from an address if it is valid.
+func dialFrom(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	dialer := new(net.Dialer)
+	if from.IsValid() {
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	return dialer.DialContext(ctx, "udp", to.String())
 }
 
 // Use notifies of the serials that are new: all of them at the first call.
@@ -190,7 +198,7 @@ func (n *Notifier) giveUp(to netip.AddrPort, err error) {
 func (n *Notifier) send(notice Notice) error {
 	ctx, cancel := context.WithTimeout(n.ctx, notifyTimeout)
 	defer cancel()
-	conn, err := n.dial(ctx, notice.To)
+	conn, err := n.dial(ctx, notice.Source, notice.To)
 	if err != nil {
 		return err
 	}

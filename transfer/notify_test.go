@@ -29,7 +29,7 @@ type secondary struct {
 	got    []string
 }
 
-func (s *secondary) dial(context.Context, netip.AddrPort) (net.Conn, error) {
+func (s *secondary) dial(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dials++; s.silent {
@@ -180,4 +180,26 @@ func TestRefusedNotificationIsReported(t *testing.T) {
 			t.Errorf("log: %s", log.String())
 		}
 	})
+}
+
+// TestNotificationLeavesFromItsSource has a secondary that looks at the source of notifications, as named does by default.
+func TestNotificationLeavesFromItsSource(t *testing.T) {
+	at, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	source := netip.MustParseAddr("127.0.0.2")
+	if probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))); err != nil {
+		t.Skip("SKIPPED: 127.0.0.2 is not an address of this system")
+	} else {
+		_ = probe.Close()
+	}
+	n := NewNotifier(slog.New(slog.DiscardHandler))
+	defer n.Close()
+	n.Use([]Notice{{Zone: "example.com.", Serial: 7, To: at.LocalAddr().(*net.UDPAddr).AddrPort(), Source: source}})
+	_ = at.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, from, err := at.ReadFromUDPAddrPort(make([]byte, 512)); err != nil || from.Addr() != source {
+		t.Errorf("a notification from %v, %v; want %v", from, err, source)
+	}
 }
