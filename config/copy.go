@@ -60,6 +60,11 @@ func (c *Config) eachFile(f func(path *string)) {
 	for _, peers := range c.Peers() {
 		for i := range peers.Primaries {
 			if t := peers.Primaries[i].TLS; t != nil {
+				given(&t.CA, &t.Cert, &t.Key)
+			}
+		}
+		for i := range peers.Out {
+			if t := peers.Out[i].TLS; t != nil {
 				given(&t.CA)
 			}
 		}
@@ -121,7 +126,7 @@ func GuessState(paths ...string) string {
 			continue
 		}
 		state := ""
-		for line := range strings.Lines(string(data)) {
+		for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
 			if value, ok := strings.CutPrefix(line, "state:"); ok {
 				value, _, _ = strings.Cut(value, " #")
 				state = strings.Trim(strings.TrimSpace(value), `"'`)

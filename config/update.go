@@ -25,28 +25,7 @@ const maxUpdateRules = 100
 // Allows reports whether a rule allows to change records of a type at a name, which is relative to the zone, or "@".
 func (r *UpdateRule) Allows(name string, typ uint16) bool {
 	return (len(r.Types) == 0 || slices.Contains(r.Types, typ)) &&
-		slices.ContainsFunc(r.Names, func(pattern string) bool { return matchesGlob(pattern, name) })
-}
-
-// matchesGlob reports whether a name matches a pattern, in which * is any octets.
-func matchesGlob(pattern, name string) bool {
-	parts := strings.Split(pattern, "*")
-	first, last := parts[0], parts[len(parts)-1]
-	if len(parts) == 1 {
-		return pattern == name
-	}
-	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
-		return false
-	}
-	rest := name[len(first) : len(name)-len(last)]
-	for _, part := range parts[1 : len(parts)-1] {
-		_, after, found := strings.Cut(rest, part)
-		if !found {
-			return false
-		}
-		rest = after
-	}
-	return true
+		slices.ContainsFunc(r.Names, func(pattern string) bool { return MatchesStar(pattern, name) })
 }
 
 // updateRules reads the rules of dynamic updates.

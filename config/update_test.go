@@ -21,7 +21,7 @@ func TestPatternsOfUpdatesMatchAnyLabels(t *testing.T) {
 		{"a*b*c", "acb", false},
 		{"ab*ba", "aba", false},
 	} {
-		if got := matchesGlob(c.pattern, c.name); got != c.want {
+		if got := MatchesStar(c.pattern, c.name); got != c.want {
 			t.Errorf("%s and %s: %v", c.pattern, c.name, got)
 		}
 	}

@@ -140,12 +140,12 @@ func (s *Store) Keep(sockets []Open) error {
 	s.kept = nil
 	for _, open := range sockets {
 		name := keptName(open.bound())
+		s.kept = append(s.kept, name) // also if only some of the sockets get there
 		for part := range slices.Chunk(open.Conns, maxDescriptors) {
 			if err := keep(conn, name, Open{Use: open.Use, Address: open.Address, Conns: part}); err != nil {
 				return err
 			}
 		}
-		s.kept = append(s.kept, name)
 	}
 	s.counts = counts
 	return nil
