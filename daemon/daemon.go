@@ -288,6 +288,8 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 	defer keys.timer.Stop()
 	secrets := newSecretKeeper()
 	defer secrets.ticker.Stop()
+	connections, look := connectionPeak(0), time.NewTicker(peakInterval)
+	defer look.Stop()
 	var upgraded <-chan *upgrading // nil: no upgrade is under way
 	hangups := l.Reload
 	for {
@@ -296,6 +298,9 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 			l.updateKeys(ctx, keys)
 		case <-secrets.ticker.C:
 			l.updateSecrets(secrets)
+			l.returnMemory(&connections)
+		case <-look.C:
+			connections.note(l.openConnections())
 		case err := <-served:
 			served <- err
 			l.abandonUpgrade(ctx, upgraded)

@@ -122,8 +122,7 @@ type httpsConn struct {
 
 // BeginWork is part of encrypted.Paced.
 func (c *httpsConn) BeginWork(context.Context) error {
-	c.turn.begin(c.client)
-	return nil
+	return c.turn.begin(c.client)
 }
 
 // Write is part of net.Conn.
@@ -170,7 +169,7 @@ func (l *httpsListener) Accept() (net.Conn, error) {
 		_ = conn.SetWriteBuffer(streamKernelBuffer)
 		remote := sourceOf(conn.RemoteAddr())
 		source := remote.Addr()
-		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port(), turn: handshakeTurn{server: l.server}}
+		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port(), turn: newHandshakeTurn(l.server)}
 		c.proxied = l.server.IsProxy(source)
 		c.unidentified = c.proxied
 		c.abort = func() { _ = conn.Close() } // http.Server then calls Close

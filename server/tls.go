@@ -19,7 +19,7 @@ const closeNotifyTime = 100 * time.Millisecond
 
 // encrypt makes c a connection of TLS.
 func (c *stream) encrypt(transport answer.Transport, config *tls.Config) {
-	c.transport, c.conn = transport, tls.Server(&pacedConn{TCPConn: c.tcp, stream: c, turn: handshakeTurn{server: c.server}}, config)
+	c.transport, c.conn = transport, tls.Server(&pacedConn{TCPConn: c.tcp, stream: c, turn: newHandshakeTurn(c.server)}, config)
 }
 
 // pacedConn is the connection below one of TLS. Its handshakes take turns.
@@ -57,8 +57,7 @@ func (c *stream) readReceived() {
 
 // BeginWork is part of encrypted.Paced.
 func (c *pacedConn) BeginWork(context.Context) error {
-	c.turn.begin(c.stream.client)
-	return nil
+	return c.turn.begin(c.stream.client)
 }
 
 // Read is part of net.Conn.
@@ -86,14 +85,34 @@ func (c *pacedConn) RemoteAddr() net.Addr {
 // server waits for the client.
 type handshakeTurn struct {
 	server *Server
+	late   time.Time // when the handshake has lasted too long
 	held   atomic.Bool
 }
 
-// begin waits for the turn of a client.
-func (t *handshakeTurn) begin(client netip.Addr) {
+// newHandshakeTurn returns the turn of a connection that begins now.
+func newHandshakeTurn(s *Server) handshakeTurn {
+	return handshakeTurn{server: s, late: time.Now().Add(s.Settings().Encrypted.Query)}
+}
+
+// errLate is the error of a handshake that has waited too long for its turn. Its work would be lost, and while there are too
+// many handshakes, others would wait too long for it.
+var errLate = errors.New("the handshake has waited too long")
+
+// begin waits for the turn of a client. During the turn, it only polls the network.
+func (t *handshakeTurn) begin(client netip.Addr) error {
+	if t.held.Load() {
+		t.server.handshakeSlots.release()
+		t.server.handshakeSlots.acquire(true)
+		return nil
+	}
 	t.server.handshakeShares.acquire(client, nil)
+	if time.Now().After(t.late) {
+		t.server.handshakeShares.release()
+		return errLate
+	}
 	t.server.handshakeSlots.acquire(true)
 	t.held.Store(true)
+	return nil
 }
 
 // end ends the turn, if there is one.

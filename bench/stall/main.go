@@ -32,7 +32,11 @@ type options struct {
 	streams  int // of a connection, over QUIC and HTTP/2
 	duration time.Duration
 	server   netip.AddrPort
+	dialing  chan struct{} // has room for the handshakes of TLS at a time: with more, this program would be too slow for all
 }
+
+// dialings is the room of dialing.
+const dialings = 256
 
 // stalls holds a way to stall for each value of -over. It opens a connection from an address, stalls in as many streams as
 // it can, calls begun with their number, and returns when the connection has ended.
@@ -53,6 +57,7 @@ func main() {
 
 // parse reads the command line.
 func parse(args []string) (o options, err error) {
+	o.dialing = make(chan struct{}, dialings)
 	flags := flag.NewFlagSet("stall", flag.ContinueOnError)
 	flags.StringVar(&o.over, "over", "tcp", "tcp, handshake (of TLS), dot, doh or doq")
 	flags.IntVar(&o.count, "count", 10000, "unfinished queries or handshakes at a time")
@@ -180,6 +185,8 @@ func settings(protocol string) *tls.Config {
 
 // dialTLS connects and completes the handshake.
 func dialTLS(ctx context.Context, o options, from net.IP, protocol string) (net.Conn, error) {
+	o.dialing <- struct{}{}
+	defer func() { <-o.dialing }()
 	conn, err := dial(ctx, o, from)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ type Gate func(ctx context.Context, client net.Addr, work func()) error
 // one goroutine, until the client has to answer.
 type Paced interface {
 	// BeginWork waits for the turn of the client. The turn ends when the connection is read or written next, or closed.
+	// During a turn, it lets other work than handshakes go first.
 	BeginWork(ctx context.Context) error
 }
 
@@ -92,8 +93,8 @@ func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string)
 		DynamicRecordSizingDisabled: true, // answers are small, and written together
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert := *choose(m.Certificates, hello)
-			if _, paced := hello.Conn.(Paced); paced {
-				return &cert, nil
+			if paced, ok := hello.Conn.(Paced); ok {
+				return &cert, paced.BeginWork(hello.Context()) // the keys are exchanged, which is half of the work
 			}
 			if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
 				cert.PrivateKey = gatedSigner{signer, hello.Context(), hello.Conn.RemoteAddr(), t.gate}
