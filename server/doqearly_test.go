@@ -6,12 +6,22 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/quic-go/quic-go"
 
+	"meridian/counterpart"
 	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 )
@@ -46,5 +56,142 @@ func TestQUICAnswersEarlyQueries(t *testing.T) {
 		awaitConnections(t, s, answer.DoQ, func(c answer.Connections) bool {
 			return c.Handshakes+c.FailedHandshakes == 2 && c.Open == 0
 		})
+	}
+}
+
+// recordingRelay passes packets between a client and a server. Until pass, the client gets none, so that it sends early data
+// only, which is kept.
+type recordingRelay struct {
+	client, server *net.UDPConn
+	passing        chan struct{} // closed by pass
+	pass           func()
+
+	mu     sync.Mutex // guards flight
+	flight [][]byte
+}
+
+// newRecordingRelay returns a relay to a server. It ends with the test.
+func newRecordingRelay(t *testing.T, to netip.AddrPort) *recordingRelay {
+	t.Helper()
+	client, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recordingRelay{client: client, server: server, passing: make(chan struct{})}
+	r.pass = sync.OnceFunc(func() { close(r.passing) })
+	var from atomic.Pointer[netip.AddrPort]
+	var relaying sync.WaitGroup
+	relaying.Go(func() {
+		in := make([]byte, 1<<16)
+		for {
+			n, source, err := client.ReadFromUDPAddrPort(in)
+			if err != nil {
+				return
+			}
+			from.Store(&source)
+			r.record(in[:n])
+			_, _ = server.Write(in[:n])
+		}
+	})
+	relaying.Go(func() {
+		in := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(in)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			<-r.passing
+			if to := from.Load(); to != nil && err == nil {
+				_, _ = client.WriteToUDPAddrPort(in[:n], *to)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		r.pass()
+		_ = client.Close()
+		_ = server.Close()
+		relaying.Wait()
+	})
+	return r
+}
+
+// record keeps a packet of the client.
+func (r *recordingRelay) record(packet []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.passing:
+	default:
+		r.flight = append(r.flight, bytes.Clone(packet))
+	}
+}
+
+// replay sends the kept packets to another server.
+func (r *recordingRelay) replay(t *testing.T, to netip.AddrPort) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	attacker := dial(t, "udp", to)
+	for _, packet := range r.flight {
+		if _, err := attacker.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestQUICAnswersOnlyReplayedQueries records early data, a query and a message that may change something, and sends it again to
+// nodes with the same tickets. A node with early data answers the query again, as the reference says, and nothing else; one
+// without answers nothing.
+func TestQUICAnswersOnlyReplayedQueries(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.EarlyData = true
+	from, first := serveQUIC(t, snapshot)
+	relay := newRecordingRelay(t, first)
+	config := &tls.Config{RootCAs: roots, ServerName: "dns.example", NextProtos: []string{"doq"}, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	conn := dialQUIC(t, first, config)
+	askQUIC(t, conn, answertest.Ask("www.example.com.", dns.TypeA)) // with the answer, the client has a ticket
+	_ = conn.CloseWithError(0, "")
+	conn, err := quic.DialAddrEarly(t.Context(), relay.client.LocalAddr().String(), config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changing := answertest.Ask("www.example.com.", dns.TypeSOA)
+	changing.Opcode = dns.OpcodeNotify
+	_ = openQUIC(t, conn, quicQuery(t, changing)).Close()
+	query := openQUIC(t, conn, quicQuery(t, answertest.Ask("mail.example.com.", dns.TypeA)))
+	_ = query.Close()
+	counterpart.Await(t, func() error {
+		if n := from.Counters(); n.Encrypted() != 2 {
+			return fmt.Errorf("%d messages answered, want one of each connection", n.Encrypted())
+		}
+		return nil
+	})
+	relay.pass()
+	if _, err := io.ReadAll(query); err != nil || !conn.ConnectionState().Used0RTT {
+		t.Fatalf("%v, early data used: %v", err, conn.ConnectionState().Used0RTT)
+	}
+	_ = conn.CloseWithError(0, "")
+
+	for early, want := range map[bool]uint64{true: 1, false: 0} {
+		other := answertest.World(t)
+		other.Certificates, other.Config.Server.Encrypted = snapshot.Certificates, snapshot.Config.Server.Encrypted
+		limits := &other.Config.Server.Encrypted
+		limits.EarlyData, limits.Query = early, time.Second // the handshake then fails
+		s, second := serveQUIC(t, other)
+		relay.replay(t, second)
+		counterpart.Await(t, func() error {
+			n := s.Counters()
+			if failed := n.Connections[answer.DoQ].FailedHandshakes; n.Encrypted() < want || want == 0 && failed == 0 {
+				return fmt.Errorf("early data %v: %d messages answered, %d failed handshakes", early, n.Encrypted(), failed)
+			}
+			return nil
+		})
+		if n := s.Counters(); n.Encrypted() != want || n.NotifiesAccepted+n.NotifiesRefused != 0 {
+			t.Errorf("early data %v: %d messages answered, %d notifications; want %d and 0", early, n.Encrypted(), n.NotifiesAccepted+n.NotifiesRefused, want)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"meridian/server/answer"
@@ -74,4 +76,56 @@ func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
 	if answers != count {
 		t.Errorf("one read brings %d of %d answers", answers, count)
 	}
+}
+
+// FuzzStreamFraming checks that a stream answers what has arrived, whatever it is, as it answers its frames one by one, and keeps
+// the rest. It ends at a frame that is too short for a query.
+func FuzzStreamFraming(f *testing.F) {
+	ask := func(name string) []byte { return answertest.Packed(f, answertest.Ask(name, dns.TypeA)) }
+	www, none := ask("www.example.com."), ask("none.example.com.")
+	f.Add(framed(www))
+	f.Add(framed(www, none, www))
+	f.Add(framed(www)[:20])
+	f.Add([]byte{})
+	f.Add([]byte{0})
+	f.Add([]byte{0, 0})
+	f.Add([]byte{0xff, 0xff, 1})
+	f.Add(append(framed(www), 0, 3, 1, 2, 3, 0, 1))
+	f.Add(framed(www[:12], make([]byte, 12), www[:20], bytes.Repeat([]byte{0xff}, 300)))
+	s := New(answertest.World(f), Options{})
+	r := s.Responder()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		respond := func(in []byte) (out, rest []byte, ok bool) {
+			c := &stream{server: s, transport: answer.TCP, openConn: openConn{source: netip.MustParseAddr("192.0.2.1")}}
+			rest, ok = c.respond(r, in)
+			return bytes.Clone(r.Streamed), rest, ok
+		}
+		out, rest, ok := respond(in)
+		if !bytes.HasSuffix(in, rest) {
+			t.Fatalf("%x is kept of %x", rest, in)
+		}
+		var want []byte
+		answered := in[:len(in)-len(rest)]
+		for begun := answered; len(begun) > 0; {
+			size := frameHead + int(binary.BigEndian.Uint16(begun))
+			if size > len(begun) {
+				t.Fatalf("a part of a frame was answered: %x", begun)
+			}
+			one, left, oneOK := respond(begun[:size])
+			if want = append(want, one...); len(left) > 0 || oneOK != (ok || size < len(begun)) {
+				t.Fatalf("frame %x: %x is kept, ok %v; all: %v", begun[:size], left, oneOK, ok)
+			}
+			begun = begun[size:]
+		}
+		if len(out) != len(want) {
+			t.Errorf("%d octets of answers together, %d one by one", len(out), len(want))
+		}
+		for len(out) > 0 {
+			size := frameHead + int(binary.BigEndian.Uint16(out))
+			if size < frameHead+answer.HeaderSize || size > len(out) {
+				t.Fatalf("not a frame of an answer: %x", out)
+			}
+			out = out[size:]
+		}
+	})
 }
