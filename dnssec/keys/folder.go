@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"meridian/dnsname"
 	"meridian/errtext"
@@ -168,7 +169,7 @@ func (k *Key) fits(base string, zone dnsname.Name) error {
 
 // readFile reads a file. A secret one must be readable by its owner only.
 func (f *Folder) readFile(path string, secret bool) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not make it wait for a writer
 	if err != nil {
 		return "", errtext.CannotRead(err)
 	}

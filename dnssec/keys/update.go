@@ -211,9 +211,12 @@ func Import(folder string, zone dnsname.Name, files []string) ([]*Key, error) {
 		}
 		imported = append(imported, k)
 	}
-	for _, k := range imported {
+	for i, k := range imported {
 		k.File = ""
 		if err := to.Write(k); err != nil {
+			for _, written := range imported[:i+1] {
+				written.remove()
+			}
 			return nil, err
 		}
 	}

@@ -30,6 +30,13 @@ func (f *Folder) Write(k *Key) error {
 	})
 }
 
+// remove removes the files of a key that is not in use. What cannot be removed stays.
+func (k *Key) remove() {
+	for _, ending := range []string{publicFile, privateFile, stateFile} {
+		_ = os.Remove(k.File + ending)
+	}
+}
+
 // replacement is a file that is to be replaced.
 type replacement struct {
 	path, text string
@@ -43,18 +50,24 @@ const next = ".new"
 func replaceAll(files []replacement) error {
 	for i, r := range files {
 		if err := writeSynced(r.path+next, r.text, r.mode); err != nil {
-			for _, written := range files[:i+1] {
-				_ = os.Remove(written.path + next)
-			}
+			removeNext(files[:i+1])
 			return fmt.Errorf("%s cannot be written: %w", r.path, errtext.TrimPath(err))
 		}
 	}
-	for _, r := range files {
+	for i, r := range files {
 		if err := os.Rename(r.path+next, r.path); err != nil {
+			removeNext(files[i:])
 			return fmt.Errorf("%s cannot be replaced: %w", r.path, err)
 		}
 	}
 	return syncFolder(filepath.Dir(files[0].path))
+}
+
+// removeNext removes files that will not get their name.
+func removeNext(files []replacement) {
+	for _, r := range files {
+		_ = os.Remove(r.path + next)
+	}
 }
 
 // writeSynced writes a file and returns when it is on disk.
