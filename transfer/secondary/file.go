@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"meridian/dnsname"
@@ -86,10 +87,14 @@ func removeUnfinished(state string, now time.Time) {
 	if state == "" {
 		return
 	}
-	left, _ := filepath.Glob(filepath.Join(state, zones.CopyFolder, "*.new-*")) // the pattern is valid
-	for _, path := range left {
-		if info, err := os.Stat(path); err == nil && now.Sub(info.ModTime()) > unfinishedAge {
-			_ = os.Remove(path) // it only takes space
+	folder := filepath.Join(state, zones.CopyFolder)
+	left, _ := os.ReadDir(folder) // nothing is left in a folder that there is not
+	for _, entry := range left {
+		if !strings.Contains(entry.Name(), ".new-") {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && now.Sub(info.ModTime()) > unfinishedAge {
+			_ = os.Remove(filepath.Join(folder, entry.Name())) // it only takes space
 		}
 	}
 }
