@@ -19,6 +19,7 @@
 //	GET    /v1/forecast?target=T&kind=K&value=V   effect of a change on traffic; from=healthy: of the present problems
 //	GET    /v1/zones                    served zones and bound names
 //	POST   /v1/zones/refresh            asks the primaries of a zone now
+//	POST   /v1/zones/notify             notifies the secondaries of a zone; also /freeze and /thaw, for its dynamic updates
 //	GET    /v1/keys                     DNSSEC keys of the signed zones
 //	GET    /v1/regions                  regions and their locations
 //	GET    /v1/cluster                  nodes of the cluster, and the votes of its regions

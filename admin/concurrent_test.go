@@ -44,6 +44,9 @@ func requestsOf(world string) []request {
 		{"POST /v1/checks/{check}/reports", "/v1/checks/told/reports", `{"address": "192.0.2.12", "up": false}`, ""},
 		{"POST /v1/checks/{check}/reports", "/v1/checks/told/reports", `{"address": "192.0.2.12", "up": true}`, ""},
 		{"POST /v1/zones/refresh", "/v1/zones/refresh", `{"zone": "example.com"}`, ""}, // refused: the zone has no primaries
+		{"POST /v1/zones/notify", "/v1/zones/notify", `{"zone": "example.com"}`, ""},   // these are refused as well: it has no secondaries, and takes no updates
+		{"POST /v1/zones/freeze", "/v1/zones/freeze", `{"zone": "example.com"}`, ""},
+		{"POST /v1/zones/thaw", "/v1/zones/thaw", `{"zone": "example.com"}`, ""},
 		{"POST /v1/probe", "/v1/probe", `{"check": "http", "address": "127.0.0.1"}`, ""},
 		{"GET /v1/explain", "/v1/explain?name=www.example.com&client=81.2.69.160", "", ""},
 		{"GET /v1/explain", "/v1/explain?name=www.example.com&client=81.2.69.160&down=web/euw-1", "", ""},

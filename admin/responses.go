@@ -55,6 +55,9 @@ func responseTypes() map[string]any {
 		"GET /v1/resolvers":      control.ResolverReport{},
 		"GET /v1/top":            top.Report{},
 		"POST /v1/zones/refresh": control.Zone{},
+		"POST /v1/zones/notify":  ZoneNotified{},
+		"POST /v1/zones/freeze":  control.FrozenZone{},
+		"POST /v1/zones/thaw":    control.FrozenZone{},
 		"GET /v1/zones": struct {
 			Zones []control.Zone `json:"zones"`
 		}{},

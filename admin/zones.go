@@ -65,3 +65,64 @@ func (a *api) refreshZone(w http.ResponseWriter, r *http.Request) (subject, reas
 	answer(w, http.StatusOK, status)
 	return string(name), ""
 }
+
+// ZoneRequest is the body of POST /v1/zones/notify, /v1/zones/freeze and /v1/zones/thaw.
+type ZoneRequest struct {
+	Zone   string `json:"zone"`
+	Reason string `json:"reason,omitempty"` // of freeze
+}
+
+// ZoneNotified is the response to POST /v1/zones/notify.
+type ZoneNotified struct {
+	Zone        dnsname.Name `json:"zone"`
+	Secondaries int          `json:"secondaries"` // that are notified, without waiting for them
+}
+
+// readZone reads a request for a zone. It returns false after it has answered with an error.
+func readZone(w http.ResponseWriter, r *http.Request) (asked ZoneRequest, name dnsname.Name, ok bool) {
+	if !read(w, r, &asked) {
+		return asked, "", false
+	}
+	name, err := dnsname.Parse(asked.Zone)
+	if err != nil {
+		problem(w, http.StatusBadRequest, "zone: "+err.Error(), `write {"zone": "example.com"}`)
+		return asked, "", false
+	}
+	return asked, name, true
+}
+
+// respond answers with a result or an error.
+func respond[T any](w http.ResponseWriter, result T, err error) {
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, result)
+}
+
+func (a *api) notifyZone(w http.ResponseWriter, r *http.Request) (subject, reason string) {
+	asked, name, ok := readZone(w, r)
+	if ok {
+		n, err := a.control.NotifyZone(name)
+		respond(w, ZoneNotified{name, n}, err)
+	}
+	return asked.Zone, ""
+}
+
+func (a *api) freezeZone(w http.ResponseWriter, r *http.Request) (subject, reason string) {
+	asked, name, ok := readZone(w, r)
+	if ok {
+		frozen, err := a.control.Freeze(name, asked.Reason)
+		respond(w, frozen, err)
+	}
+	return asked.Zone, asked.Reason
+}
+
+func (a *api) thawZone(w http.ResponseWriter, r *http.Request) (subject, reason string) {
+	asked, name, ok := readZone(w, r)
+	if ok {
+		thawed, err := a.control.Thaw(name)
+		respond(w, thawed, err)
+	}
+	return asked.Zone, ""
+}

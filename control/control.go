@@ -27,6 +27,7 @@ import (
 	"meridian/control/event/notify"
 	"meridian/control/generations"
 	"meridian/control/state"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/loads"
 	"meridian/pools"
@@ -86,6 +87,7 @@ type Control struct {
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
 	restored    Restored
+	notifyZone  atomic.Pointer[func(dnsname.Name) int] // UseZoneNotify; nil: not set
 
 	history history
 	shares  *shares

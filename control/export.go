@@ -15,7 +15,7 @@ func (c *Control) ZoneContent(name dnsname.Name) (*transfer.Content, error) {
 	id, ok := s.Zones.ApexOf(name.Wire())
 	switch {
 	case !ok:
-		return nil, &RequestError{NotFound: true, What: fmt.Sprintf("zone %s is not served here", name), Hint: "meridian zone list lists the zones"}
+		return nil, zoneNotServed(name)
 	case s.Zones.Missing(id) != 0:
 		return nil, &RequestError{What: fmt.Sprintf("zone %s has no data: no primary has sent it, or it has expired", name), Hint: "meridian zone status " + string(name) + " says why"}
 	}

@@ -27,6 +27,8 @@ type Zone struct {
 	Consumed *CatalogStatus    `json:"consumed,omitempty"` // it is a catalog of other servers
 	Member   *MembershipStatus `json:"member,omitempty"`   // it is in such a catalog
 
+	Frozen *FrozenZone `json:"frozen,omitempty"` // its updates are refused
+
 	Secondary *secondary.Status `json:"secondary,omitempty"` // of a zone that comes from primaries
 }
 
@@ -67,7 +69,7 @@ func (c *Control) Zones() []Zone {
 		of := &snapshot.Config.Zones[i]
 		z := Zone{
 			Zone: sum.Zone, Serial: sum.Serial, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
-			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Catalog: of.Entry.Catalog, Produced: of.Produced, Consumed: catalogs[sum.Zone], Member: membershipOf(snapshot, i), Secondary: copies[sum.Zone],
+			Nameservers: []dnsname.Name{}, Bound: []BoundName{}, Catalog: of.Entry.Catalog, Produced: of.Produced, Consumed: catalogs[sum.Zone], Member: membershipOf(snapshot, i), Secondary: copies[sum.Zone], Frozen: c.FrozenZone(sum.Zone),
 		}
 		for _, n := range of.Nameservers {
 			z.Nameservers = append(z.Nameservers, n.Name)

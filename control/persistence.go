@@ -11,6 +11,7 @@ import (
 type Restored struct {
 	Overrides []Override
 	Filters   []Filter
+	Frozen    []FrozenZone
 	Shared    SavedShared
 	Ejections []pools.SavedEjection // for the first tree that answers
 	Loads     pools.LoadMemory      // for the first tree that answers
@@ -26,7 +27,7 @@ func (c *Control) Restore(saved Restored) {
 	c.states.restore(saved.Conditions.States)
 	c.conditions.restore(&saved.Conditions)
 	c.shared = c.restoreShared(&saved)
-	c.updateLocked(func(m *view) { m.overrides = overrides(saved.Overrides).at(time.Now()) })
+	c.updateLocked(func(m *view) { m.overrides, m.frozen = overrides(saved.Overrides).at(time.Now()), saved.Frozen })
 	c.setFiltersLocked(currentFilters(saved.Filters, time.Now()))
 }
 

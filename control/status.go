@@ -58,7 +58,8 @@ type Status struct {
 
 	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic
 
-	Filters []Filter `json:"filters,omitempty"` // the rules of the filter, in their order
+	Filters []Filter     `json:"filters,omitempty"` // the rules of the filter, in their order
+	Frozen  []FrozenZone `json:"frozen,omitempty"`  // zones of which updates are refused
 
 	Maintenance []MaintenanceStatus `json:"maintenance,omitempty"` // the windows of the configuration
 
@@ -211,7 +212,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Frozen: at.frozen, XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
 	s.ErrorReports = c.server.ErrorReports()
 	for _, a := range c.server.Addrs() {

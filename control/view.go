@@ -17,6 +17,7 @@ type view struct {
 
 	overrides overrides
 	filters   []Filter                 // those added, the latest first; immutable
+	frozen    []FrozenZone             // immutable
 	refused   map[string]refusedWindow // maintenance windows, by name; immutable
 	latency   *LatencyStatus           // nil: no latency is measured
 	reload    ReloadStatus

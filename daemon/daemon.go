@@ -262,6 +262,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	defer context.AfterFunc(until, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
 	l.keepTables()
+	l.control.UseZoneNotify(l.notifyAgain)
 	l.notifySecondaries()
 	waitForUpdates := l.startUpdates(ctx)
 	successor := l.handleRequests(ctx, served)

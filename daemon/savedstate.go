@@ -27,6 +27,7 @@ func (l *instance) stateContent() ([]byte, error) {
 		Shared:     l.control.SaveShared(),    // before the overrides: a record that is known counts as applied
 		Overrides:  l.control.Overrides(),
 		Filters:    l.control.SaveFilters(),
+		Frozen:     l.control.Frozen(),
 		Targets:    l.tracker.Remember(),
 		Loads:      l.control.LoadMemory(),
 		Notified:   l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
@@ -42,6 +43,7 @@ type savedState struct {
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`
 	Filters   []control.Filter      `json:"filters,omitempty"`
+	Frozen    []control.FrozenZone  `json:"frozen,omitempty"`
 	Shared    control.SavedShared   `json:"shared,omitzero"` // what is known of the overrides of the cluster
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
@@ -62,6 +64,11 @@ func (m *savedState) valid() error {
 	for i := range m.Filters {
 		if err := m.Filters[i].Validate(); err != nil {
 			return fmt.Errorf("filter rule %d: %w", i+1, err)
+		}
+	}
+	for i := range m.Frozen {
+		if err := m.Frozen[i].Validate(); err != nil {
+			return fmt.Errorf("frozen zone %d: %w", i+1, err)
 		}
 	}
 	for i := range m.Shared.Records {

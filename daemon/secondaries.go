@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"meridian/dnsname"
 	"meridian/snapshot"
 	"meridian/transfer"
 	"meridian/zones"
@@ -12,6 +13,18 @@ func (l *instance) notifySecondaries() {
 	l.updates.gate.lock()
 	defer l.updates.gate.unlock()
 	l.secondaries.Use(noticesOf(l.served()))
+}
+
+// notifyAgain notifies the secondaries of a zone, also if they have confirmed its serial, and returns their number.
+func (l *instance) notifyAgain(name dnsname.Name) int {
+	served := l.served()
+	zone, ok := served.Zones.ApexOf(name.Wire())
+	if !ok {
+		return 0
+	}
+	notices := noticesOfZone(served, zone)
+	l.secondaries.Resend(notices)
+	return len(notices)
 }
 
 // noticesOf lists the zones of a snapshot with the secondaries that are to know of them.

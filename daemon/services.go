@@ -148,7 +148,7 @@ func (l *instance) restoreState(folder *state.Dir, passed *inheritance) error {
 		options.Saved, tracking.Remembered = m.Verdicts, m.Targets
 		l.control.Events().Restore(m.Events)
 		cursors = m.Notified
-		l.control.Restore(control.Restored{Overrides: m.Overrides, Filters: m.Filters, Shared: m.Shared, Ejections: m.Ejections, Loads: m.Loads, Conditions: m.Conditions})
+		l.control.Restore(control.Restored{Overrides: m.Overrides, Filters: m.Filters, Frozen: m.Frozen, Shared: m.Shared, Ejections: m.Ejections, Loads: m.Loads, Conditions: m.Conditions})
 	}
 	l.notifier = notify.New(notify.Options{Events: l.control.Events(), Logger: l.Logger, Cursors: cursors})
 	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/control"
 	"meridian/dnsname"
 	"meridian/server/answer"
 	"meridian/snapshot"
@@ -167,6 +168,9 @@ func (l *instance) makeUpdates(zone dnsname.Name, batch []*updateJob) []answer.U
 	l.updates.gate.enter(zone)
 	defer l.updates.gate.leave(zone)
 	served := l.served()
+	if frozen := l.control.FrozenZone(zone); frozen != nil {
+		return l.refuseFrozen(batch, frozen)
+	}
 	id, of, refused := l.journalOf(served, zone)
 	if refused != nil {
 		return allOutcomes(len(batch), *refused)
@@ -193,6 +197,15 @@ func (l *instance) makeUpdates(zone dnsname.Name, batch []*updateJob) []answer.U
 		}
 	}
 	return outcomes
+}
+
+// refuseFrozen refuses updates of a frozen zone.
+func (l *instance) refuseFrozen(batch []*updateJob, frozen *control.FrozenZone) []answer.UpdateOutcome {
+	refused := &transfer.Update{Rcode: dns.RcodeRefused, Reason: "the zone is " + frozen.String()}
+	for _, job := range batch {
+		l.logUpdate(job, refused)
+	}
+	return allOutcomes(len(batch), outcomeOf(refused))
 }
 
 // writeAndServe writes the changes of a zone to its journal, and serves them. It returns the outcome of all of them if that fails;

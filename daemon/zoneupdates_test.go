@@ -234,3 +234,53 @@ func TestUpdateIsAnEvent(t *testing.T) {
 		return fmt.Errorf("no event of the update in %v", p.Events().Save())
 	})
 }
+
+// TestFrozenZoneRefusesUpdates freezes a zone: its updates are refused with the reason, also after a restart, until it is thawed.
+func TestFrozenZoneRefusesUpdates(t *testing.T) {
+	p := startPrimary(t, `}, update: [{key: xfr, names: ["*"]}]`, "$TTL 300\n@ SOA ns.example.net. h 7 3600 600 86400 60\n@ NS ns.example.net.\n")
+	update := func(server, rdata string) *dns.Msg {
+		t.Helper()
+		msg := new(dns.Msg).SetUpdate("example.com.")
+		msg.Insert([]dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: "x.example.com.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}, Txt: []string{rdata}}})
+		msg.SetEdns0(1232, false)
+		msg.SetTsig("xfr.", dns.HmacSHA256, 300, time.Now().Unix())
+		client := patient()
+		client.TsigSecret = map[string]string{"xfr.": ixfrSecret}
+		answer, _, err := client.Exchange(msg, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	refused := func(server string) {
+		t.Helper()
+		answer := update(server, "no")
+		ede, _ := answer.IsEdns0().Option[0].(*dns.EDNS0_EDE)
+		if answer.Rcode != dns.RcodeRefused || ede == nil || ede.InfoCode != dns.ExtendedErrorCodeProhibited || !strings.Contains(ede.ExtraText, "the zone is frozen since ") || !strings.HasSuffix(ede.ExtraText, ": moving house") {
+			t.Errorf("a frozen zone answers %v", answer)
+		}
+	}
+	server := p.listens(t)
+	if answer := update(server, "one"); answer.Rcode != dns.RcodeSuccess {
+		t.Fatal(answer)
+	}
+	if _, err := p.Freeze("example.com.", "moving house"); err != nil {
+		t.Fatal(err)
+	}
+	refused(server)
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, p.text)
+	server = again.listens(t)
+	refused(server)
+	if all := again.Zones(); all[0].Frozen == nil || all[0].Frozen.Reason != "moving house" {
+		t.Errorf("the zones are %+v", all)
+	}
+	if _, err := again.Thaw("example.com."); err != nil {
+		t.Fatal(err)
+	}
+	if answer := update(server, "two"); answer.Rcode != dns.RcodeSuccess {
+		t.Errorf("a zone that is thawed answers %v", answer)
+	}
+}

@@ -100,6 +100,15 @@ func (n *Notifier) Update(notices []Notice) {
 	}
 }
 
+// Resend sends notices again, also of serials that secondaries have confirmed.
+func (n *Notifier) Resend(notices []Notice) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, notice := range notices {
+		n.addLocked(notice)
+	}
+}
+
 // addLocked adds a notice, and starts the goroutine of its secondary unless it runs.
 func (n *Notifier) addLocked(notice Notice) {
 	if n.ctx.Err() != nil {

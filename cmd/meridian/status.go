@@ -91,6 +91,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	printOverrides(w, s)
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
+	printFrozen(w, s.Frozen)
 	printCopies(w, s.Secondaries)
 	printConflicts(w, s.Catalogs)
 	printErrorReports(w, s)

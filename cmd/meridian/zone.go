@@ -23,14 +23,15 @@ type zoneOptions struct {
 func zoneCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "zone",
-		Short: "Show, export and compare zones, and refresh those that come from primaries",
+		Short: "Show, export, compare and freeze zones, and refresh those that come from primaries",
 		Long: `Zone shows the zones that a running server has, prints them as master files, and compares them. A zone
 with primaries in the configuration is a copy of theirs: refresh asks them now for a newer serial, and
-retransfer takes the whole zone again.`,
+retransfer takes the whole zone again. Notify sends NOTIFY to the secondaries of a zone; freeze has its
+dynamic updates refused until thaw.`,
 		Args: noCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(zoneListCommand(), zoneStatusCommand(), zoneExportCommand(), zoneDiffCommand(), zoneRefreshCommand(), zoneRetransferCommand())
+	c.AddCommand(zoneListCommand(), zoneStatusCommand(), zoneRecordsCommand(), zoneExportCommand(), zoneDiffCommand(), zoneNotifyCommand(), zoneFreezeCommand(), zoneThawCommand(), zoneRefreshCommand(), zoneRetransferCommand())
 	return c
 }
 
@@ -155,6 +156,11 @@ func (o *zoneOptions) list(c *cobra.Command, out io.Writer) error {
 
 // originOf returns where a zone comes from.
 func originOf(z *control.Zone) string {
+	if z.Frozen != nil {
+		thawed := *z
+		thawed.Frozen = nil
+		return originOf(&thawed) + ", updates frozen"
+	}
 	switch s := z.Secondary; {
 	case z.Produced:
 		return "catalogs"
@@ -192,6 +198,9 @@ func (o *zoneOptions) print(z *control.Zone, out io.Writer) error {
 	}
 	w := &textWriter{w: out}
 	w.line("zone %s: serial %d, %d names, %d records, %d balanced, from %s", z.Zone, z.Serial, z.Names, z.Records, z.Balanced, originOf(z))
+	if z.Frozen != nil {
+		w.line("  updates are refused: %s", z.Frozen.String())
+	}
 	if z.Catalog != "" {
 		w.line("  in catalog %s", z.Catalog)
 	}

@@ -75,7 +75,7 @@ export interface Answers {
 }
 export interface Zone {
   zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
-  ttl: number; serial: number; bound: { name: string; pool: string; type?: string; view?: string }[];
+  ttl: number; serial: number; frozen?: { reason?: string; since: string }; bound: { name: string; pool: string; type?: string; view?: string }[];
 }
 export interface Key {
   tag: number; algorithm: number; role: string; state: string; signs: string[]; ds?: string; file: string;

@@ -22,7 +22,7 @@ export function Zones(_: Params) {
       <Facts rows={[
         ["Serial", String(z.serial)],
         ["Names", `${z.names.toLocaleString("en")}, ${z.balanced.toLocaleString("en")} answered by pools`], ["Static records", z.records.toLocaleString("en")],
-        ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.file ? [["File", z.file] as [string, string]] : []),
+        ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.frozen ? [["Updates", `refused: frozen since ${z.frozen.since}${z.frozen.reason ? `, ${z.frozen.reason}` : ""}`] as [string, string]] : []), ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
       {keys.filter(k => k.zone === z.zone).map(k => <Keys key={k.zone} z={k} />)}
       <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool} ${b.view ?? ""}`.includes(filter))} id={b => `${b.name} ${b.view ?? ""} ${b.type ?? ""}`} empty="No name is bound to a pool." columns={[
