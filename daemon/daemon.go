@@ -323,6 +323,7 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 				return u.successor
 			}
 			upgraded, hangups = nil, l.Reload
+			l.serveUpdatesOfSuccessor(ctx)
 		}
 	}
 }

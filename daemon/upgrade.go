@@ -211,6 +211,17 @@ func (l *instance) finishUpgrade(ctx context.Context, u *upgrading) bool {
 	return true
 }
 
+// serveUpdatesOfSuccessor reloads if a process that failed to take over has made updates of zones: they were acknowledged, and
+// the journals have them.
+func (l *instance) serveUpdatesOfSuccessor(ctx context.Context) {
+	zone, ahead := l.journals.Ahead(viewOf(l.served()))
+	if !ahead || ctx.Err() != nil {
+		return
+	}
+	l.Logger.Warn("the process that failed to take over has made updates of zones; reloading to serve them", "zone", zone)
+	l.handleReload(ctx, control.ReloadRequest{})
+}
+
 // forwardReloads sends the signals for a reload that come while this process ends to the one that has taken over. Its
 // callers get an error.
 func (l *instance) forwardReloads(to *handover.Successor) (end func()) {

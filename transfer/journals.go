@@ -101,6 +101,19 @@ func (j *Journals) Reopen(cfg *config.Config) {
 	}
 }
 
+// Ahead returns a zone whose journal has a later serial than is served: another process has made updates of it, which it acknowledged.
+func (j *Journals) Ahead(served *View) (zone dnsname.Name, ahead bool) {
+	for i := range served.Config.Zones {
+		z := &served.Config.Zones[i]
+		if of := j.Of(z.Name); of != nil && len(z.Update) > 0 {
+			if state, known := of.State(); known && journal.Newer(state.Serial, served.Data.Serial(zones.ZoneID(i))) {
+				return z.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
 // maxSaving bounds the time in which journals that close are written: there may be many. The others are found again from the
 // zones.
 const maxSaving = 2 * time.Second

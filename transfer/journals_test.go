@@ -495,3 +495,26 @@ func TestLiveSerialDoesNotFallWithoutJournal(t *testing.T) {
 		t.Errorf("serial %d, want the time of the start", serial)
 	}
 }
+
+// TestUpdatesOfAFailedSuccessorAreFound has another process make an update, and fail before it takes over: the journal is ahead of the
+// zone, and the next load serves the update.
+func TestUpdatesOfAFailedSuccessorAreFound(t *testing.T) {
+	state, file := t.TempDir(), fmt.Sprintf(updatedZone, 7)
+	journals := newJournals(state)
+	served := load(t, journals, nil, updated(t, file))
+	journals.Close()
+	other := newJournals(state)
+	_, _ = update(t, other, load(t, other, nil, updated(t, file)), func(m *dns.Msg) { m.Insert([]dns.RR{rr(t, "www.example.com. 60 IN TXT 1")}) })
+	other.Close()
+	journals.Reopen(served.Config)
+	if zone, ahead := journals.Ahead(served); !ahead || zone != "example.com." {
+		t.Errorf("ahead is %q, %v", zone, ahead)
+	}
+	served = load(t, journals, served, updated(t, file))
+	if got := values(t, served); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("after the load: %q", got)
+	}
+	if _, ahead := journals.Ahead(served); ahead {
+		t.Error("ahead of a zone that has the update")
+	}
+}

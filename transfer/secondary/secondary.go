@@ -115,13 +115,13 @@ func (k *Keeper) Use(wanted []Zone, state string) {
 		removeUnfinished(state, time.Now())
 	}
 	k.state = state
-	next := make(map[dnsname.Name]*zone, len(wanted))
+	next, failing := make(map[dnsname.Name]*zone, len(wanted)), k.failingLocked()
 	for _, w := range wanted {
 		z := k.zones[w.Name]
 		if z == nil {
 			z = k.newZoneLocked(w)
 		} else {
-			z.change(w)
+			z.change(w, k.spread(failing))
 		}
 		next[w.Name] = z
 	}
@@ -132,6 +132,30 @@ func (k *Keeper) Use(wanted []Zone, state string) {
 	}
 	k.zones = next
 	k.limits.keep(wanted)
+}
+
+const (
+	failingAtOnce = 8                      // zones that fail and are checked at once with other settings
+	failingPause  = 100 * time.Millisecond // for each of more zones, which are checked at random times
+)
+
+// failingLocked counts the zones whose last check failed.
+func (k *Keeper) failingLocked() (n int) {
+	for _, z := range k.zones {
+		if z.fails() {
+			n++
+		}
+	}
+	return n
+}
+
+// spread returns when one of n zones that fail is checked, after a change of any zone: a catalog may change often, and a primary that
+// fails is not asked for all zones each time.
+func (k *Keeper) spread(n int) time.Duration {
+	if n <= failingAtOnce {
+		return 0
+	}
+	return time.Duration(k.Jitter() * float64(min(time.Duration(n)*failingPause, time.Minute)))
 }
 
 func (k *Keeper) newZoneLocked(w Zone) *zone {

@@ -51,14 +51,24 @@ func (z *zone) current() *zones.Copy {
 	return z.copy
 }
 
-// change takes other settings.
-func (z *zone) change(w Zone) {
+// fails reports whether the last check failed.
+func (z *zone) fails() bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.err != ""
+}
+
+// change takes other settings. A zone whose last check failed is checked after wait: what it failed for may be corrected.
+func (z *zone) change(w Zone, wait time.Duration) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	same := slices.EqualFunc(z.settings.Primaries, w.Primaries, func(a, b Primary) bool { return a.Address == b.Address }) && z.settings.MaxSize == w.MaxSize
 	z.settings = w
-	if !same || z.err != "" { // what it failed for may be corrected
+	switch {
+	case !same:
 		z.dueLocked(time.Now())
+	case z.err != "":
+		z.dueLocked(time.Now().Add(wait))
 	}
 }
 

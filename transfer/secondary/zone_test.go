@@ -632,3 +632,25 @@ func TestSilentPrimaryDelaysOnlyItsZones(t *testing.T) {
 		}
 	})
 }
+
+// TestFailingZonesAreCheckedApart has many zones that fail when a catalog changes: a primary is not asked for all of them at once.
+func TestFailingZonesAreCheckedApart(t *testing.T) {
+	k := &Keeper{Options: Options{Jitter: func() float64 { return 0.5 }}}
+	for n, want := range map[int]time.Duration{1: 0, failingAtOnce: 0, 100: 5 * time.Second, 100_000: 30 * time.Second} {
+		if got := k.spread(n); got != want {
+			t.Errorf("one of %d zones is checked after %s, want %s", n, got, want)
+		}
+	}
+	now := time.Now()
+	z := &zone{err: "refused", wake: make(chan struct{}, 1), due: now.Add(time.Hour)}
+	k.zones = map[dnsname.Name]*zone{"a.example.": z, "b.example.": {}}
+	if n := k.failingLocked(); n != 1 {
+		t.Errorf("%d zones fail", n)
+	}
+	if z.change(Zone{}, time.Minute); z.due.Before(now.Add(time.Minute)) || z.due.After(time.Now().Add(time.Minute)) {
+		t.Errorf("due at %s", z.due)
+	}
+	if z.change(Zone{MaxSize: 5}, time.Minute); z.due.After(time.Now()) {
+		t.Errorf("with other settings due at %s", z.due)
+	}
+}
