@@ -51,14 +51,19 @@ func (d *builder) updateFreeCapacity() {
 		b := &d.tree.balancers[i]
 		d.readReports(b)
 		b.estimate()
-		p := &d.tree.pools[b.pool]
-		for m, room := range b.rooms() {
-			if at, word := d.tree.withFreeCapacity+p.room+uint32(m), math.Float64bits(room); d.word(at) != word {
-				d.setBit(at, word)
-			}
-		}
-		b.now = nil
+		d.setRooms(b)
 	}
+}
+
+// setRooms computes the free capacities of a pool from the reports that were read.
+func (d *builder) setRooms(b *balancer) {
+	p := &d.tree.pools[b.pool]
+	for m, room := range b.rooms() {
+		if at, word := d.tree.withFreeCapacity+p.room+uint32(m), math.Float64bits(room); d.word(at) != word {
+			d.setBit(at, word)
+		}
+	}
+	b.now = nil
 }
 
 // readReports reads the reports of the members.

@@ -164,6 +164,17 @@ const maxRestoredAge = 10 * time.Minute
 func (t *Tree) RestoreLoads(saved LoadMemory, now time.Time) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	m := saved.byName(now)
+	t.setLoadMemory(&m)
+	t.holdRestored(now)
+	d := &t.next
+	d.begin(t.state.Load())
+	d.copyOnWrite()
+	d.applyReports()
+}
+
+// byName returns the state that saved has, by names. State that is too old or impossible is dropped, and times after now become now.
+func (saved *LoadMemory) byName(now time.Time) loadMemory {
 	m := loadMemory{shedding: map[shedGroupName]shedState{}, balanced: map[shedGroupName]balanced{}, balancers: map[string]balancer{}}
 	for _, s := range saved.Shedding {
 		if s.possible() && isPart(s.Kept) && isPart(s.Within) && now.Sub(s.At) < maxRestoredAge {
@@ -182,12 +193,7 @@ func (t *Tree) RestoreLoads(saved LoadMemory, now time.Time) {
 			m.setClock(at)
 		}
 	}
-	t.setLoadMemory(&m)
-	t.holdRestored(now)
-	d := &t.next
-	d.begin(t.state.Load())
-	d.copyOnWrite()
-	d.applyReports()
+	return m
 }
 
 // holdRestored keeps restored state until a report arrives, for as

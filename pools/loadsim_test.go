@@ -112,6 +112,16 @@ func placeIn(a netip.Addr) int { return int(a.As4()[2]) }
 
 // tick runs one second: some clients ask, and some members report.
 func (s *simulation) tick() []float64 {
+	loads := s.serve()
+	if s.poll(loads) {
+		s.tree.SetLoads(s.loads)
+	}
+	s.now++
+	return loads
+}
+
+// serve answers the clients that ask in this second, and returns the loads that all clients bring.
+func (s *simulation) serve() []float64 {
 	now := s.distribution()
 	if s.cohorts == nil {
 		for range s.ttl {
@@ -128,13 +138,11 @@ func (s *simulation) tick() []float64 {
 			loads[place] += c[place] / float64(s.ttl)
 		}
 	}
-	s.report(loads)
-	s.now++
 	return loads
 }
 
-func (s *simulation) report(loads []float64) {
-	reported := false
+// poll takes the reports of the members that report now, and reports whether there is any.
+func (s *simulation) poll(loads []float64) (reported bool) {
 	for i := range s.loads {
 		place := s.placeOf[i]
 		if s.lost[place] && s.silent {
@@ -152,9 +160,7 @@ func (s *simulation) report(loads []float64) {
 		s.loads[i] = Load{Load: loads[place] / float64(len(s.places[place])), At: time.Unix(int64(s.now), 0), Fresh: true}
 		reported = true
 	}
-	if reported {
-		s.tree.SetLoads(s.loads)
-	}
+	return reported
 }
 
 // settle runs for ten TTLs, then compares each load with its fixed point for three TTLs and rounds.

@@ -30,6 +30,11 @@ type shedState struct {
 	heldUntil time.Time // until then restored state is kept without a report, see expireRestored; zero: no restored state
 }
 
+// newShedState returns the state before the first report.
+func newShedState(interval time.Duration) shedState {
+	return shedState{kept: 1, within: 1, lag: lagged{share: 1, traffic: 1}, rounds: reportRounds{interval: interval}}
+}
+
 // shedGroups lists the units of a pool that sheds, as far as they may ever report.
 func (c *compiler) shedGroups(id ID) {
 	t, from := c.tree, &c.cfg.Pools[id]
@@ -44,7 +49,7 @@ func (c *compiler) shedGroups(id ID) {
 			continue
 		}
 		group := t.members[t.pools[id].first+uint32(i)].group
-		unit := shedGroup{pool: id, member: from.Members[i].Name, group: group, ttl: t.ttls[id], shedState: shedState{kept: 1, within: 1, lag: lagged{share: 1, traffic: 1}}}
+		unit := shedGroup{pool: id, member: from.Members[i].Name, group: group, ttl: t.ttls[id], shedState: newShedState(0)}
 		if from.Policy.RanksRegions() {
 			if _, ok := units[group]; ok {
 				continue
@@ -126,7 +131,6 @@ func nextKept(kept, demand float64, shed config.Shed) float64 {
 // load keeps all. It reports whether any part changed.
 func (d *builder) updateShedding() (changed bool) {
 	t := d.tree
-	var shed, bounded []fraction // what changes
 	var fair fairShare
 	for i := range t.shedding {
 		unit := &t.shedding[i]
@@ -139,6 +143,15 @@ func (d *builder) updateShedding() (changed bool) {
 			d.fairShareIn(unit.pool, &fair)
 			d.step(unit, now, undrained, &fair)
 		}
+	}
+	return d.applyKept()
+}
+
+// applyKept applies the parts that the units keep. It reports whether any changed.
+func (d *builder) applyKept() (changed bool) {
+	var shed, bounded []fraction // the changes
+	for i := range d.tree.shedding {
+		unit := &d.tree.shedding[i]
 		shed = d.appendChange(shed, d.shedding, unit, unit.kept)
 		bounded = d.appendChange(bounded, d.bounded, unit, unit.within)
 	}

@@ -40,7 +40,9 @@ type Tree struct {
 	damped    bitset.Set // of targets: flap damping alone keeps them down
 
 	reportClock time.Time // when the latest report was made
-	heldUntil   time.Time // the last heldUntil of balancers and shedding; zero: none
+
+	loadFingerprint string    // see LoadFingerprint; empty: not computed yet
+	heldUntil       time.Time // the last heldUntil of balancers and shedding; zero: none
 }
 
 // shape is the part of a tree that does not depend on the addresses of targets. Trees that differ only
