@@ -60,12 +60,14 @@ type Watcher struct {
 	restored map[dnsname.Name][]netip.Addr
 	limits   *polling.Limits // of concurrent lookups
 	changes  chan struct{}
+	lookups  chan struct{} // capacity 1
 	ctx      context.Context
 	stop     context.CancelFunc
 	running  sync.WaitGroup // a goroutine for each target
 
-	mu      sync.Mutex // guards targets and the fields of them marked so
+	mu      sync.Mutex // guards the fields below, and the fields of targets marked so
 	targets map[identity]*host
+	given   map[dnsname.Name]Given // see Use
 }
 
 // identity identifies a target: the name and its servers.
@@ -88,6 +90,7 @@ func New(o Options) *Watcher {
 		restored: o.Remembered,
 		limits:   newLimits(),
 		changes:  make(chan struct{}, 1),
+		lookups:  make(chan struct{}, 1),
 		targets:  make(map[identity]*host),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
@@ -123,6 +126,9 @@ func (t *Watcher) Follow(servers []netip.AddrPort, names []dnsname.Name) *Watch 
 		if g == nil {
 			g = t.newHost(id, slices.Clone(servers))
 			t.carryOverLocked(g)
+			if from, ok := t.given[name]; ok {
+				g.followLocked(from) // without a report: its watch starts
+			}
 			t.targets[id] = g
 			t.running.Go(g.run)
 		}
@@ -205,6 +211,9 @@ type Status struct {
 	Failures int       // consecutive failed lookups
 	Reason   string    // reason of the last failure, e.g. `A: 192.0.2.53:53: response code SERVFAIL`
 	Next     time.Time // time of the next lookup; past, or zero: it is running
+
+	From string       // the node that gives the addresses; empty: this one
+	Own  []netip.Addr // with From: found by the last lookup of this node, if others are given
 }
 
 // Status returns the status of all targets; after Close, of none.
@@ -213,7 +222,7 @@ func (f *Watch) Status() map[dnsname.Name]Status {
 	defer f.watcher.mu.Unlock()
 	all := make(map[dnsname.Name]Status, len(f.targets))
 	for _, g := range f.targets {
-		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next}
+		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next, g.from, g.otherLocked()}
 	}
 	return all
 }

@@ -37,7 +37,10 @@ type host struct {
 	known     addresses
 	since     time.Time // of the addresses, or of having none
 	failing   failureStreak
-	next      time.Time // time of the next lookup
+	next      time.Time    // time of the next lookup
+	from      string       // the node that gives the addresses; empty: this one
+	last      []netip.Addr // found by the last lookup that found any
+	found     bool         // a lookup has found any
 }
 
 // failureStreak describes consecutive failed lookups.
@@ -111,37 +114,59 @@ func (g *host) refresh() time.Duration {
 		errs[ipv6] = errs[ipv4]
 	}
 	g.update(answers, errs)
-	return g.logOutcome(answers, errs)
+	wait := g.logOutcome(answers, errs)
+	select {
+	case g.watcher.lookups <- struct{}{}:
+	default:
+	}
+	return wait
 }
 
-// update records the answers of the families that have one; a family that failed keeps its addresses.
+// update records the answers of the families that have one; a family that failed keeps its addresses. While another node gives
+// the addresses, they stay.
 func (g *host) update(answers [families]found, errs [families]error) {
-	next, left := g.known, 0 // only this goroutine writes it
+	left, report := g.updateAddresses(answers, errs)
+	g.logLimits(answers, left)
+	report()
+}
+
+// updateAddresses returns the number of addresses beyond the limit, and a function that reports the change.
+func (g *host) updateAddresses(answers [families]found, errs [families]error) (left int, report func()) {
+	g.watcher.mu.Lock()
+	defer g.watcher.mu.Unlock()
+	if all := slices.Concat(answers[ipv4].addrs, answers[ipv6].addrs); len(all) > 0 {
+		g.last, g.found = all, true
+	}
+	if g.from != "" {
+		return 0, func() {}
+	}
+	before := g.known.list()
 	for f := range families {
 		if errs[f] == nil {
 			var n int
-			next[f], n = after(g.known[f], answers[f].addrs)
+			g.known[f], n = after(g.known[f], answers[f].addrs)
 			left += n
 		}
 	}
-	g.logLimits(answers, left)
-	before, now := g.known.list(), next.list()
-	changed := !slices.Equal(before, now)
+	return left, g.changedLocked(before, g.known.list())
+}
 
-	g.watcher.mu.Lock()
-	g.known = next
-	if changed {
-		g.since = time.Now()
+// changedLocked announces other addresses, and returns a function that logs them, to be called without the lock.
+func (g *host) changedLocked(before, now []netip.Addr) (report func()) {
+	if slices.Equal(before, now) {
+		return func() {}
 	}
-	g.watcher.mu.Unlock()
-	if !changed {
-		return
+	g.since = time.Now()
+	attributes := []any{"target", string(g.name), "addresses", list(now), "added", list(without(now, before)), "removed", list(without(before, now))}
+	if g.from != "" {
+		attributes = append(attributes, "from", g.from)
 	}
-	g.watcher.log.Info("target resolved", "target", string(g.name), "addresses", list(now),
-		"added", list(without(now, before)), "removed", list(without(before, now)))
-	select {
-	case g.watcher.changes <- struct{}{}:
-	default: // a change is pending already
+	return func() {
+		g.watcher.log.Info("target resolved", attributes...)
+		select {
+		case g.watcher.changes <- struct{}{}:
+		default: // a change is pending already
+		}
 	}
 }
 
@@ -213,11 +238,14 @@ func (g *host) recordFailure(errs [families]error) (before failureStreak) {
 
 // logFailure logs the failed lookup and the addresses that remain in use.
 func (g *host) logFailure(log *slog.Logger, errs [families]error) {
-	if !g.known.any() {
+	g.watcher.mu.Lock()
+	known := g.known.list()
+	g.watcher.mu.Unlock()
+	if len(known) == 0 {
 		log.Error("target cannot be resolved; it has no address yet, and its members are not answered", "reason", reason(errs))
 		return
 	}
-	log.Error("target cannot be resolved; keeping its known addresses", "addresses", list(g.known.list()), "reason", reason(errs))
+	log.Error("target cannot be resolved; keeping its known addresses", "addresses", list(known), "reason", reason(errs))
 }
 
 // reason returns the reason why a lookup failed, on one line.
