@@ -16,7 +16,7 @@ func (n *Node) Peers() Peers {
 	defer n.mu.Unlock()
 	now := time.Now()
 	p := Peers{Connected: n.connected, Boot: n.outbox.Boot(), Fresh: make(map[string]uint64)}
-	p.Settled = !n.silentLocked(now) && now.Sub(n.reachableAt) > n.freshFor()
+	p.Settled = n.connected && !n.silentLocked(now) && now.Sub(n.reachableAt) > n.freshFor()
 	for name, v := range n.book.Vantages() {
 		if v.Seq != 0 && v.Boot != p.Boot && !v.Heartbeat.Agent && n.isFresh(v, now) && !v.Ended() {
 			p.Fresh[name] = v.Boot

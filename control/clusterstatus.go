@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
 	"meridian/cluster"
+	"meridian/dnsname"
 	"meridian/health"
 )
 
@@ -37,6 +39,54 @@ type ClusterStatus struct {
 	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
 
 	OverridesError string `json:"overrides_error,omitempty"` // why overrides are not shared, although etcd is ok
+
+	Inputs ClusterInputs `json:"inputs"`
+}
+
+// ClusterInputs names the nodes that give loads and targets.
+type ClusterInputs struct {
+	LoadsFrom string            `json:"loads_from,omitempty"` // the node with the load controllers that this one uses; empty: no load is reported
+	Targets   []ClusterTarget   `json:"targets,omitempty"`
+	Error     string            `json:"error,omitempty"` // why inputs are not shared, although etcd is ok
+	Rejected  map[string]uint64 `json:"rejected,omitempty"`
+}
+
+// ClusterTarget is a target and the node that gives its addresses.
+type ClusterTarget struct {
+	Target    dnsname.Name `json:"target"`
+	From      string       `json:"from"`
+	Addresses []netip.Addr `json:"addresses"`
+	Own       []netip.Addr `json:"own,omitempty"` // found by this node itself, if another one gives others
+}
+
+// clusterInputs returns the nodes that give loads and targets.
+func (c *Control) clusterInputs(at *view) (s ClusterInputs) {
+	c.mu.Lock()
+	of := c.inputs
+	c.mu.Unlock()
+	if of == nil || at.Snapshot == nil {
+		return s
+	}
+	status := of.Status()
+	if status.Problem != nil {
+		s.Error = status.Problem.Error()
+	}
+	s.Rejected = make(map[string]uint64, len(status.Rejected))
+	for reason, n := range status.Rejected {
+		s.Rejected[string(reason)] = n
+	}
+	if len(at.Snapshot.Pools.LoadTargets()) > 0 {
+		s.LoadsFrom = of.Node
+		if at.given != nil && at.given.giver != "" {
+			s.LoadsFrom = at.given.giver
+		}
+	}
+	found, resolving := at.Targets.Addresses(), at.Targets.Status()
+	for _, name := range at.Snapshot.Targets() {
+		known := resolving[name]
+		s.Targets = append(s.Targets, ClusterTarget{name, cmp.Or(known.From, of.Node), append([]netip.Addr{}, found[name].Addresses...), known.Own})
+	}
+	return s
 }
 
 // ClusterNode is what this node knows of a node of its cluster.
@@ -118,7 +168,7 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	s := &ClusterStatus{
 		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Mode: string(of.Mode), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
-		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken,
+		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken, Inputs: c.clusterInputs(at),
 	}
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n

@@ -96,6 +96,7 @@ type Control struct {
 	resolvers resolverStats
 	top       topQueries
 
+	inputs  *SharedInputs // nil: inputs are not shared; guarded by mu
 	sharing *Sharing      // nil: overrides are not shared; set before the first configuration serves
 	shared  sharedRecords // guarded by mu
 }

@@ -3,9 +3,6 @@ package control
 import (
 	"net/netip"
 	"time"
-
-	"meridian/loads"
-	"meridian/pools"
 )
 
 // LoadStatus is the status of the reports of one load.
@@ -19,21 +16,8 @@ type LoadStatus struct {
 	Fresh    bool       `json:"fresh"` // false: there is no report, or it is stale and not used
 	Polls    uint64     `json:"polls"`
 	Failures uint64     `json:"failures"`
-	Reason   string     `json:"reason,omitempty"` // why the last poll failed
-}
-
-// setLoads applies the current reports to a tree. It reports whether the load shed by some member
-// or region changed.
-func setLoads(tree *pools.Tree, loads *loads.Watch) (changed bool) {
-	known := loads.Status()
-	if len(known) == 0 {
-		return false
-	}
-	reports := make([]pools.Load, len(known))
-	for i, s := range known {
-		reports[i] = pools.Load{Load: s.Load, Capacity: s.Capacity, At: s.At, Fresh: s.Fresh}
-	}
-	return tree.SetLoads(reports)
+	Reason   string     `json:"reason,omitempty"` // why the last poll of this node failed
+	From     string     `json:"from,omitempty"`   // the node of the cluster that has polled this report; empty: this one
 }
 
 // ApplyLoads applies the current reports to the tree that answers and to pending ones: state that
@@ -43,10 +27,10 @@ func (c *Control) ApplyLoads() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, a := range c.pending {
-		setLoads(a.tree, a.loads)
+		c.setLoadsLocked(a.tree, a.loads, false)
 	}
 	if at := c.currentView(); at.Snapshot != nil {
-		if setLoads(at.Snapshot.Pools, at.Loads) {
+		if c.setLoadsLocked(at.Snapshot.Pools, at.Loads, true) {
 			c.markDirty()
 		}
 	}
@@ -57,11 +41,18 @@ func (at *view) loadStatus() []LoadStatus {
 	all := []LoadStatus{}
 	targets := at.Snapshot.Pools.LoadTargets()
 	for i, s := range at.Loads.Status() {
-		all = append(all, LoadStatus{
+		status := LoadStatus{
 			Source: targets[i].Source.Name, Address: targets[i].Addr, URL: targets[i].Source.URL,
 			Load: s.Load, Capacity: s.Capacity, At: s.At, Fresh: s.Fresh,
 			Polls: s.Polls, Failures: s.Failures, Reason: s.Reason,
-		})
+		}
+		if at.given != nil {
+			if r, ok := at.given.reports[targets[i].Key()]; ok {
+				status.Load, status.Capacity, status.At, status.From = r.Load.Load, r.Capacity, r.At, r.From
+				status.Fresh = time.Since(r.At) < targets[i].Source.Stale
+			}
+		}
+		all = append(all, status)
 	}
 	return all
 }

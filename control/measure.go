@@ -45,6 +45,7 @@ type Measurement struct {
 	XDP         []XDPStatus
 	Reports     map[answer.ReportCount]uint64 // of errors, by resolvers
 	Cluster     *cluster.Status               // nil: this node decides alone
+	Inputs      *InputCounts                  // the same
 
 	Certificates []CertificateStatus // of the encrypted transports
 }
@@ -81,6 +82,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	if at.cluster != nil {
 		status := at.cluster.Status()
 		m.Cluster = &status
+		m.Inputs = c.inputCounts(at)
 	}
 	for _, o := range at.overrides {
 		if !o.IsScheduled() {

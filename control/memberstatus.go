@@ -42,6 +42,9 @@ type ResolvingStatus struct {
 	Failures int       `json:"failures,omitempty"`     // consecutive ones
 	Why      string    `json:"why,omitempty"`          // error of the last one
 	Next     time.Time `json:"next,omitzero"`          // next lookup; in the past: running
+
+	From string       `json:"from,omitempty"` // the node of the cluster that gives the addresses; empty: this one
+	Own  []netip.Addr `json:"own,omitempty"`  // found by this node itself, if another one gives others
 }
 
 // RegionStatus is the status of a region that has a check.

@@ -23,6 +23,7 @@ type view struct {
 	reload    ReloadStatus
 
 	cluster  *cluster.Node                     // nil: this node decides alone
+	given    *sharedLoads                      // of other nodes of the cluster; nil: none
 	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
 	resolved map[dnsname.Name]discovery.Status // all targets
 }
@@ -75,7 +76,7 @@ func (at *view) resolving(target dnsname.Name) *ResolvingStatus {
 	if !ok {
 		return nil
 	}
-	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next}
+	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next, known.From, known.Own}
 }
 
 // targetIDs returns the targets of pools and regions, by index.

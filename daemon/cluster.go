@@ -35,7 +35,8 @@ type clusterNode struct {
 	store     *etcd.Store
 	direct    *directLink      // nil: without etcd, the node is alone
 	overrides *sharedOverrides // nil: an agent has none
-	rollout   *rollout.Node    // nil: it is an agent that reads its own files
+	inputs    *sharedInputs
+	rollout   *rollout.Node // nil: it is an agent that reads its own files
 	begun     sync.Once
 }
 
@@ -124,6 +125,8 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	if err := link.serve(l, n.Node); err != nil {
 		return nil, err
 	}
+	l.member = n
+	l.shareInputs(cfg, key, trust)
 	if !l.Agent || c.Shared {
 		n.rollout = l.newRollout(cfg, n, key, trust)
 		l.control.UseRollout(n.rollout)
@@ -280,6 +283,7 @@ func (n *clusterNode) start(ctx context.Context) (stop func()) {
 			running.Go(func() { n.overrides.run(ctx) })
 		}
 		running.Go(func() { n.direct.run(ctx) })
+		running.Go(func() { n.inputs.run(ctx) })
 		n.Run(ctx)
 		running.Wait()
 	}()

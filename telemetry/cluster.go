@@ -2,8 +2,23 @@ package telemetry
 
 import (
 	"meridian/cluster"
+	"meridian/cluster/inputs"
 	"meridian/cluster/observation"
+	"meridian/control"
 )
+
+// inputs sends the metrics of loads and targets that nodes give each other; nil: nothing is shared.
+func (c *collection) inputs(n *control.InputCounts) {
+	if n == nil {
+		return
+	}
+	c.value("cluster_inputs_given", float64(n.Loads), string(inputs.LoadKind))
+	c.value("cluster_inputs_given", float64(n.Targets), string(inputs.TargetKind))
+	c.value("cluster_input_writes_total", float64(n.Writes))
+	for _, reason := range inputs.Rejections() {
+		c.value("cluster_inputs_rejected_total", float64(n.Rejected[reason]), string(reason))
+	}
+}
 
 // cluster sends the metrics of the cluster of the node; nil: it is in none.
 func (c *collection) cluster(s *cluster.Status) {

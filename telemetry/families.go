@@ -105,6 +105,9 @@ var families = describe(map[string]family{
 	"cluster_publications_total":    {kind: counter, help: "Transactions in which the node has published its opinions and heartbeats."},
 	"cluster_blocks_rejected_total": {kind: counter, labels: []string{"reason"}, help: "Messages of other nodes that were rejected, by reason: malformed, version, unknown_vantage, signature, replay, clock."},
 	"cluster_disagreements_total":   {kind: counter, help: "Times that a node had other results than this one for the same probes."},
+	"cluster_inputs_given":          {kind: gauge, labels: []string{"kind"}, help: "Load reports and targets of this node that another node of the cluster gives, by kind: loads, targets."},
+	"cluster_input_writes_total":    {kind: counter, help: "Transactions in which the node has published load reports, the state of load controllers and addresses of targets."},
+	"cluster_inputs_rejected_total": {kind: counter, labels: []string{"reason"}, help: "Records of load reports and targets of other nodes that were rejected, by reason: malformed, oversized, version, unknown_vantage, signature, replay."},
 	"cluster_generation_skew":       {kind: gauge, help: "Nodes of the cluster that serve another configuration than they should."},
 	"cluster_clock_skew_seconds":    {kind: gauge, labels: []string{"node"}, help: "The clock of a node less that of this node, at its last heartbeat."},
 

@@ -105,6 +105,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	c.configuration(&measured)
 	c.notifications(&measured)
 	c.cluster(measured.Cluster)
+	c.inputs(measured.Inputs)
 	c.value("querylog_dropped_total", float64(measured.Unlogged+m.queryLog.Lost()))
 	c.value("metrics_detail", 1, string(detail))
 	s.send(&c, detail)

@@ -33,6 +33,20 @@ type store struct {
 	ctx    context.Context // of the bubble
 }
 
+// count returns the number of writes.
+func (s *store) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
+// value returns the value of a key.
+func (s *store) value(key string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.values[key].Value)
+}
+
 // node is a node of a store.
 type node struct {
 	*Exchange
@@ -161,7 +175,7 @@ func (n *node) end() {
 // uses returns the node that gives the target to n, and its addresses; the own ones have no name.
 func (n *node) uses() string {
 	given, _ := n.Targets(n.targets(), time.Now())
-	t, from := n.own["lb"].Target, n.name
+	t, from := n.targets()["lb"].Target, n.name
 	if g, ok := given["lb"]; ok {
 		t, from = g.Target, g.From
 	}
@@ -261,17 +275,17 @@ func TestWritesAreBounded(t *testing.T) {
 	inStore(t, "a b", func(s *store) {
 		s.nodes["a"].find("192.0.2.1")
 		time.Sleep(20 * time.Second)
-		before := s.writes
+		before := s.count()
 		time.Sleep(100 * time.Second)
-		if n := s.writes - before; n < 9 || n > 11 {
+		if n := s.count() - before; n < 9 || n > 11 {
 			t.Errorf("%d writes in 100 seconds without a change", n)
 		}
-		before = s.writes
+		before = s.count()
 		for i := range 1000 { // 10 s
 			s.nodes["a"].find(fmt.Sprintf("192.0.2.%d", i%200))
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := s.writes - before; n > 41 || n < 20 {
+		if n := s.count() - before; n > 41 || n < 20 {
 			t.Errorf("%d writes in 10 seconds of changes", n)
 		}
 		many := map[string]OwnTarget{}
@@ -283,13 +297,13 @@ func TestWritesAreBounded(t *testing.T) {
 		s.mu.Unlock()
 		s.nodes["a"].Dirty(TargetKind)
 		time.Sleep(2 * time.Second)
-		size := len(s.values["targets/a"].Value)
-		before = s.writes
+		size := len(s.value("targets/a"))
+		before = s.count()
 		for range 200 { // 100 s
 			s.nodes["a"].Dirty(TargetKind)
 			time.Sleep(500 * time.Millisecond)
 		}
-		if octets := (s.writes - before) * size; octets > 100*octetsPerSecond+2*size || s.writes == before {
+		if octets := (s.count() - before) * size; octets > 100*octetsPerSecond+2*size || s.count() == before {
 			t.Errorf("%d octets in 100 seconds, in records of %d", octets, size)
 		}
 	})
@@ -309,8 +323,8 @@ func TestTooLongInputsAreNotGiven(t *testing.T) {
 		a.Dirty(TargetKind)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if !strings.Contains(string(s.values["targets/a"].Value), `"body":null`) {
-			t.Errorf("given: %.200s", s.values["targets/a"].Value)
+		if !strings.Contains(s.value("targets/a"), `"body":null`) {
+			t.Errorf("given: %.200s", s.value("targets/a"))
 		}
 		if n := len(a.reports); n != 1 || !strings.Contains(a.reports[0], "too long") {
 			t.Errorf("%q", a.reports)

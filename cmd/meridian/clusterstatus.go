@@ -76,6 +76,7 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	if s.OverridesError != "" {
 		fmt.Fprintf(w, "WARNING: overrides are not shared: %s\n\n", s.OverridesError)
 	}
+	printInputs(w, &s.Inputs, s.Node)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
 	for i := range s.Nodes {
@@ -93,6 +94,31 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 		fmt.Fprintf(t, "\t%s\n", k.Reason)
 	}
 	return t.Flush()
+}
+
+// printInputs prints which node gives the loads and targets that the node seen from uses.
+func printInputs(w io.Writer, s *control.ClusterInputs, node string) {
+	if s.Error != "" {
+		fmt.Fprintf(w, "WARNING: load reports and targets are not shared: %s\n\n", s.Error)
+	}
+	if s.LoadsFrom != "" {
+		fmt.Fprintf(w, "loads: reports and shedding of %s\n", s.LoadsFrom)
+	}
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		addresses := joinAddresses(t.Addresses)
+		if addresses == "" {
+			addresses = "not resolved"
+		}
+		fmt.Fprintf(w, "target %s: %s, found by %s", t.Target, addresses, t.From)
+		if len(t.Own) > 0 {
+			fmt.Fprintf(w, "; %s finds %s", node, joinAddresses(t.Own))
+		}
+		fmt.Fprintln(w)
+	}
+	if s.LoadsFrom != "" || len(s.Targets) > 0 {
+		fmt.Fprintln(w)
+	}
 }
 
 // agentKind is the kind of an agent.

@@ -200,15 +200,16 @@ func printTargets(out *textWriter, e *control.Explanation) {
 			out.wrapped("target    ", s.Target.Name+": not resolved"+why)
 			continue
 		}
-		var addresses []string
-		for _, a := range s.Target.Addresses {
-			addresses = append(addresses, a.String())
-		}
 		failing := ""
-		if r := s.Resolving; r != nil && r.Failures > 0 {
-			failing = "; it " + describeResolving(r, e.At)
+		if r := s.Resolving; r != nil {
+			switch trouble := describeResolving(r, e.At); {
+			case trouble != "":
+				failing = "; it " + trouble
+			case r.From != "":
+				failing = ", found by " + r.From
+			}
 		}
-		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, strings.Join(addresses, " "), timeText(s.Target.Since), failing))
+		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, joinAddresses(s.Target.Addresses), timeText(s.Target.Since), failing))
 	}
 }
 

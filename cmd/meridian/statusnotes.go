@@ -41,12 +41,26 @@ func printWarnings(w io.Writer, addresses []control.AddressStatus) {
 }
 
 // describeResolving describes a target that keeps its last addresses because it cannot be
-// resolved; empty if it can be resolved.
+// resolved, or has those of another node because of that or although this node finds others; empty: neither.
 func describeResolving(r *control.ResolvingStatus, now time.Time) string {
-	if r.Failures == 0 {
+	switch {
+	case r.From != "" && r.Failures > 0:
+		return fmt.Sprintf("has the addresses that %s finds, not resolvable here for %s: %s", r.From, age(r.Failing, now), r.Why)
+	case len(r.Own) > 0:
+		return fmt.Sprintf("has the addresses that %s finds; this node finds %s", r.From, joinAddresses(r.Own))
+	case r.Failures == 0:
 		return ""
 	}
 	return fmt.Sprintf("not resolvable for %s, keeping the last addresses: %s; next attempt in %s", age(r.Failing, now), r.Why, age(now, r.Next))
+}
+
+// joinAddresses formats a list of addresses.
+func joinAddresses(all []netip.Addr) string {
+	texts := make([]string, len(all))
+	for i, a := range all {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, " ")
 }
 
 // mostOfParts is the maximum number of results printed of a part of a composite check.
