@@ -126,9 +126,12 @@ func (c *testCluster) awaitShedding(what, from string, names ...string) {
 	})
 }
 
-// awaitCloud waits until nodes answer this address of the target.
+// awaitCloud waits until nodes have this address of the target and no other one, and answer it.
 func (c *testCluster) awaitCloud(want string, names ...string) {
 	c.t.Helper()
+	c.awaitCluster("the target is at "+want, func(s *control.ClusterStatus) bool {
+		return len(s.Inputs.Targets) == 1 && fmt.Sprint(s.Inputs.Targets[0].Addresses) == "["+want+"]"
+	}, names...)
 	for _, name := range names {
 		awaitAnswer(c.t, c.nodes[name].dns, "cloud.example.com.", want)
 	}
