@@ -67,6 +67,8 @@ type activeSnapshot struct {
 
 	sample  *resolverSample // nil: no resolver is observed
 	records bool            // log or sample is not nil
+
+	canary *activeCanary // decides for a share of the clients; nil: there is none
 }
 
 func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
@@ -80,10 +82,10 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 		s.unproved = min(s.udpSize, uint16(c.UDPSizeWithoutCookie))
 	}
 	s.exempt, s.proxies = networksOf(c.RateLimit.Exempt), networksOf(c.ProxyFrom)
-	s.readsECS, s.ecsFrom = snapshot.Zones.UsesECS(), networksOf(c.ECSFrom)
+	s.ecsFrom = networksOf(c.ECSFrom)
 	s.restricts = snapshot.Zones.Restricts()
 	s.updates = slices.ContainsFunc(snapshot.Config.Zones, func(z config.Zone) bool { return len(z.Update) > 0 })
-	s.usesTime = snapshot.Pools.UsesTime()
+	s.useCanary(nil)
 	if snapshot.Signing != nil {
 		s.signed = make([]*dnssec.Zone, len(snapshot.Config.Zones))
 		copy(s.signed, snapshot.Signing.Zones) // those of catalogs have none

@@ -16,7 +16,8 @@ import (
 // are named after their DNS outcome.
 type question struct {
 	serving   *activeSnapshot
-	scratch   *pools.Scratch
+	at        *pinned    // serving, with its canary
+	by        *pinned    // that decides at the current name: at, or its canary
 	responder *Responder // counts; nil in an explanation
 	qtype     uint16
 	subnet    *clientSubnet
@@ -44,6 +45,7 @@ type question struct {
 	end        chainEnd
 
 	explain   bool               // record steps
+	canary    *ExplainedCanary   // nil: none could decide
 	steps     []pools.Step       // of all decisions
 	standings []pools.PoolAnswer // the answers of the pools
 	noted     []ExplainedSignature
@@ -135,9 +137,12 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
 	data := q.serving.zones
 	binding := data.Balanced(match.Node)
-	if binding != nil {
+	if q.useStable(); binding != nil {
 		binding = q.inView(owner, binding)
 		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+		if q.at.canary != nil {
+			binding = q.split(owner, binding)
+		}
 	}
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match, binding)
@@ -181,11 +186,11 @@ func (q *question) add(owner dnsname.Wire, ordered, set zones.RRset) {
 // balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
 // any.
 func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype uint16) bool {
-	who := q.serving.clientAt(binding, q.subnet, q.source)
-	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
+	who := q.by.active.clientAt(binding, q.subnet, q.source)
+	q.by.scratch.Time, q.by.scratch.TTL = q.now, binding.TTL
 	draw := pools.DrawOfHop(q.draw, q.hops)
 	if q.signs() {
-		draw = q.serving.variety.bound(q.match.Zone, binding, q.signedOwner(owner), draw, q.now)
+		draw = q.by.active.variety.bound(q.zoneBy(), binding, q.signedOwner(owner), draw, q.now)
 	}
 	asked := pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
@@ -199,14 +204,14 @@ func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype u
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
 	q.msg.Authoritative = true
 	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
-	if cname := q.scratch.CName; cname != nil {
+	if cname := q.by.scratch.CName; cname != nil {
 		head.Rrtype = dns.TypeCNAME
 		q.addSigned(owner, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
 		return true
 	}
 	if service(binding, rrtype) {
 		if q.signs() {
-			slices.SortFunc(q.scratch.Addrs, netip.Addr.Compare)
+			slices.SortFunc(q.by.scratch.Addrs, netip.Addr.Compare)
 		}
 		q.addSigned(owner, q.service(head, binding.HTTPS))
 		return true
@@ -218,12 +223,12 @@ func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype u
 		return false
 	}
 	q.addAddresses(owner, head)
-	return len(q.scratch.Addrs) > 0
+	return len(q.by.scratch.Addrs) > 0
 }
 
 // addAddresses adds the addresses in the scratch.
 func (q *question) addAddresses(owner dnsname.Wire, head dns.RR_Header) {
-	addrs := q.scratch.Addrs
+	addrs := q.by.scratch.Addrs
 	if len(addrs) == 0 {
 		return
 	}
@@ -272,19 +277,19 @@ func (q *question) usesECS() bool {
 // there. The next pool uses a draw of its own: with the same one, two of four members would get
 // nothing if one half of a half is drawn.
 func (q *question) cname() (next dnsname.Wire, more bool) {
-	if q.scratch.CName == nil || q.qtype == dns.TypeCNAME {
+	if q.by.scratch.CName == nil || q.qtype == dns.TypeCNAME {
 		return nil, false
 	}
 	q.hops++
-	return dnsname.Wire(q.scratch.CName), true
+	return dnsname.Wire(q.by.scratch.CName), true
 }
 
 func (q *question) decide(asked pools.Request) pools.Decision {
-	tree := q.serving.snapshot.Pools
+	tree := q.by.active.snapshot.Pools
 	if !q.explain {
-		return tree.Decide(asked, q.scratch)
+		return tree.Decide(asked, q.by.scratch)
 	}
-	d, steps := tree.Explain(asked, q.scratch)
+	d, steps := tree.Explain(asked, q.by.scratch)
 	q.noteSteps(steps)
 	return d
 }
@@ -292,7 +297,7 @@ func (q *question) decide(asked pools.Request) pools.Decision {
 // noteSteps keeps the steps of a decision for an explanation.
 func (q *question) noteSteps(steps []pools.Step) {
 	q.steps = append(q.steps, steps...)
-	q.standings = append(q.standings, q.scratch.PoolAnswers...)
+	q.standings = append(q.standings, q.by.scratch.PoolAnswers...)
 }
 
 // address returns an A or AAAA record.
@@ -307,7 +312,7 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 // one (RFC 8482 4.1).
 func (q *question) any(owner dnsname.Wire, match zones.Match, binding *zones.Binding) {
 	data := q.serving.zones
-	if binding != nil && (q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, data.ForType(binding, dns.TypeAAAA), dns.TypeAAAA) || q.anyRecords(owner, binding)) {
+	if binding != nil && (q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, q.by.active.zones.ForType(binding, dns.TypeAAAA), dns.TypeAAAA) || q.anyRecords(owner, binding)) {
 		return
 	}
 	if data.IsWhoami(match.Node) && q.whoami(owner, dns.TypeTXT) {

@@ -54,6 +54,8 @@ const (
 	UpdatesRefused
 	NotifiesAccepted
 	NotifiesRefused
+	canaryAnswered // a query that the canary decides
+	canaryFailed   // of these: SERVFAIL
 	eventCount
 )
 
@@ -176,6 +178,9 @@ type Counters struct {
 	FilterRefused   uint64 // those answered with REFUSED
 	FilterTruncated uint64 // those answered with TC
 
+	Canary       uint64 // queries that a canary has decided
+	CanaryFailed uint64 // of these: answered with SERVFAIL
+
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
@@ -210,6 +215,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	}
 	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
 	n.Quarantined = event(quarantineDropped)
+	n.Canary, n.CanaryFailed = event(canaryAnswered), event(canaryFailed)
 	n.FilterDropped, n.FilterRefused, n.FilterTruncated = event(filterDropped), event(filterRefused), event(filterTruncated)
 	n.Proxy = ProxyErrors{event(ProxyMissing), event(ProxyMalformed), event(ProxyVersion1), event(ProxyUntrusted)}
 	n.Dropped = n.Proxy.Sum() + n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped + n.Quarantined

@@ -120,6 +120,9 @@ func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
 	next.rates = e.ratesFor(&snapshot.Config.Server)
 	next.sample = newResolverSample(&snapshot.Config.ResolverStats, e.sampleSeed)
 	next.records = next.log != nil || next.sample != nil
+	if before := e.current.Load(); before != nil {
+		next.useCanary(before.canary)
+	}
 	signing := snapshot.Signing
 	if signing == nil {
 		return next

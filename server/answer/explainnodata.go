@@ -92,7 +92,7 @@ func (q *question) explainNoData(name dnsname.Name) string {
 	}
 	match := q.serving.zones.Lookup(name.Wire(), q.qtype)
 	if q.serving.zones.Balanced(match.Node) != nil && (match.Kind == zones.Exact || match.Kind == zones.Wildcard) {
-		pool := q.serving.snapshot.Config.Pools[q.boundTo].Name
+		pool := q.by.active.snapshot.Config.Pools[q.boundTo].Name
 		return fmt.Sprintf("%s is bound to pool %q, which has no records of type %s", name, pool, dns.Type(q.qtype))
 	}
 	return fmt.Sprintf("%s has no records of type %s", name, dns.Type(q.qtype))

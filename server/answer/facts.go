@@ -11,6 +11,7 @@ type facts struct {
 	mode      pools.Mode
 	scope     uint8 // of the answer
 	located   bool  // a zone of ours has the name: zone is set
+	canary    bool  // pool and members are those of the canary
 	decided   bool  // a pool decided: pool, mode and members are set
 	given     bool  // the pool answered with members: first and last are set
 	random    bool  // see isRandom
@@ -25,8 +26,8 @@ type facts struct {
 
 // countDecision counts the decision that the scratch holds. Of several decisions for one query, the first is logged.
 func (r *Responder) countDecision(pool pools.ID, mode pools.Mode) {
-	counts, at := r.at.active.answers, r.at.answers
-	given := r.at.scratch.Given
+	counts, at := r.by.active.answers, r.by.answers
+	given := r.by.scratch.Given
 	if r.postponed == nil {
 		at.add(counts.pools + uint32(pool)*uint32(pools.ModeCount) + uint32(mode))
 		for _, m := range given {

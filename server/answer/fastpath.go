@@ -105,6 +105,9 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 		}
 		binding = data.ForType(binding, q.qtype)
 		q.edns.decidedBy(binding.ECS)
+		if r.at.canary != nil {
+			binding = r.split(a, binding, source)
+		}
 		if balances(binding, q.qtype) {
 			return r.fastBalanced(a, match, binding, source)
 		}
@@ -135,32 +138,32 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 
 // fastBalanced answers from a pool and returns the target if the pool answers with a CNAME.
 func (r *Responder) fastBalanced(a *reply, match zones.Match, binding *zones.Binding, source netip.Addr) (next dnsname.Wire) {
-	q, s := &r.query, r.at.active
-	who := s.clientAt(binding, &q.edns.subnet, source)
+	q, s, by := &r.query, r.at.active, r.by
+	who := by.active.clientAt(binding, &q.edns.subnet, source)
 	if !a.drawn {
 		a.draw, a.drawn = r.newDraw(), true
 	}
-	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
+	by.scratch.Time, by.scratch.TTL = r.now, binding.TTL
 	signs := a.signs && s.signedZone(match.Zone) != nil
-	if a.poolDraw = pools.DrawOfHop(a.draw, a.hops); signs && s.variety != nil {
-		a.poolDraw = s.variety.bound(match.Zone, binding, s.signedOwner(a), a.poolDraw, r.now)
+	if a.poolDraw = pools.DrawOfHop(a.draw, a.hops); signs && by.active.variety != nil {
+		a.poolDraw = by.active.variety.bound(r.zoneBy(match), binding, s.signedOwner(a), a.poolDraw, r.now)
 	}
 	if binding.Gives(q.qtype) {
 		return r.fastRecords(a, match, binding, who, signs)
 	}
-	d := s.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), r.at.scratch)
-	if s.widens != nil {
-		d = s.widened(d, a.request(binding, q.qtype, who.addr), match.Zone, q.qtype, r.at.scratch)
+	d := by.active.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), by.scratch)
+	if by.active.widens != nil {
+		d = by.active.widened(d, a.request(binding, q.qtype, who.addr), r.zoneBy(match), q.qtype, by.scratch)
 	}
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
 	switch {
-	case r.at.scratch.CName != nil:
+	case by.scratch.CName != nil:
 		return r.fastCName(a, match.Zone, binding.TTL, signs)
 	case service(binding, q.qtype):
 		r.fastService(a, match.Zone, binding, signs)
-	case len(r.at.scratch.Addrs) > 0 && isAddress(q.qtype):
+	case len(by.scratch.Addrs) > 0 && isAddress(q.qtype):
 		r.fastAddresses(a, match.Zone, binding.TTL, signs)
 	default:
 		r.negative(a, match)
@@ -179,7 +182,7 @@ func (a *reply) request(binding *zones.Binding, qtype uint16, client netip.Addr)
 
 // fastCName adds the CNAME that a pool answers with, and returns its target.
 func (r *Responder) fastCName(a *reply, id zones.ZoneID, ttl uint32, signs bool) (next dnsname.Wire) {
-	cname := r.at.scratch.CName
+	cname := r.by.scratch.CName
 	a.flags |= flagAA
 	a.hops++
 	a.cname(cname, ttl)
@@ -197,10 +200,10 @@ func (r *Responder) fastCName(a *reply, id zones.ZoneID, ttl uint32, signs bool)
 func (r *Responder) fastService(a *reply, id zones.ZoneID, binding *zones.Binding, signs bool) {
 	a.flags |= flagAA
 	if signs {
-		slices.SortFunc(r.at.scratch.Addrs, netip.Addr.Compare)
+		slices.SortFunc(r.by.scratch.Addrs, netip.Addr.Compare)
 	}
 	begin := len(a.out)
-	a.service(r.at.active.zones.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
+	a.service(r.by.active.zones.Service(binding.HTTPS), r.by.scratch.Addrs, binding.TTL)
 	if signs && !a.spills {
 		r.signBalanced(a, id, dns.TypeHTTPS, binding.TTL, a.out[begin+ownerSize(a.owner)+recordFixed-2:])
 	}
@@ -209,7 +212,7 @@ func (r *Responder) fastService(a *reply, id zones.ZoneID, binding *zones.Bindin
 // fastAddresses adds the addresses that a pool has drawn.
 func (r *Responder) fastAddresses(a *reply, id zones.ZoneID, ttl uint32, signs bool) {
 	a.flags |= flagAA
-	addrs := r.at.scratch.Addrs
+	addrs := r.by.scratch.Addrs
 	if signs {
 		addrs = addrs[:min(len(addrs), maxSignedAddresses)]
 	}

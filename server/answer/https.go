@@ -75,14 +75,14 @@ func hintSize(addrs []netip.Addr, octets int) int {
 
 // service returns the HTTPS record with the addresses in the scratch as its hints.
 func (q *question) service(head dns.RR_Header, v zones.Service) dns.RR {
-	data := q.serving.zones.Service(v)
+	data := q.by.active.zones.Service(v)
 	head.Rdlength = uint16(len(data))
 	rr, _, err := dns.UnpackRRWithHeader(head, data, 0)
 	https, ok := rr.(*dns.HTTPS)
 	if err != nil || !ok {
 		panic("server: an HTTPS record that does not unpack") // zones packed it
 	}
-	v4, v6 := hints(q.scratch.Addrs)
+	v4, v6 := hints(q.by.scratch.Addrs)
 	if len(v4) > 0 {
 		hint := new(dns.SVCBIPv4Hint)
 		for _, addr := range v4 {

@@ -49,10 +49,10 @@ func (r *Responder) observe(p *resolverSample, source netip.Addr) {
 		return
 	}
 	o := observed{
-		active: r.at.active, resolver: source, name: maphash.Bytes(p.seed, r.query.name), qtype: r.query.qtype,
-		ttl: r.at.scratch.TTL, scope: r.facts.scope,
+		active: r.by.active, resolver: source, name: maphash.Bytes(p.seed, r.query.name), qtype: r.query.qtype,
+		ttl: r.by.scratch.TTL, scope: r.facts.scope,
 	}
-	o.count = uint8(copy(o.members[:], r.at.scratch.Given))
+	o.count = uint8(copy(o.members[:], r.by.scratch.Given))
 	if subnet := &r.query.edns.subnet; subnet.present && subnet.addr.IsValid() {
 		o.subnet, o.bits = subnet.addr, subnet.source
 	}

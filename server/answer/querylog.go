@@ -72,10 +72,14 @@ func (r *record) resolve(q *LoggedQuery) {
 	if r.subnet.IsValid() {
 		q.Subnet = netip.PrefixFrom(r.subnet, int(r.bits))
 	}
-	cfg, tree := r.active.snapshot.Config, r.active.snapshot.Pools
 	if r.located {
-		q.Zone = cfg.Zones[r.zone].Name
+		q.Zone = r.active.snapshot.Config.Zones[r.zone].Name
 	}
+	by := r.active
+	if r.canary {
+		by = r.active.canary.active
+	}
+	cfg, tree := by.snapshot.Config, by.snapshot.Pools
 	if r.decided {
 		q.Pool = cfg.Pools[r.pool].Name
 	}

@@ -11,15 +11,15 @@ import (
 // fastRecords answers from the records of the members that the pool draws, and returns the target if the pool answers
 // with a CNAME.
 func (r *Responder) fastRecords(a *reply, match zones.Match, binding *zones.Binding, who clientScope, signs bool) (next dnsname.Wire) {
-	s, qtype, scratch := r.at.active, r.query.qtype, r.at.scratch
-	d := s.decideRecords(a.request(binding, qtype, who.addr), match.Zone, qtype, scratch)
+	s, qtype, scratch, zone := r.by.active, r.query.qtype, r.by.scratch, r.zoneBy(match)
+	d := s.decideRecords(a.request(binding, qtype, who.addr), zone, qtype, scratch)
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
 	if scratch.CName != nil {
 		return r.fastCName(a, match.Zone, binding.TTL, signs)
 	}
-	set := s.recordsOf(r.setData, match.Zone, scratch, qtype, signs)
+	set := s.recordsOf(r.setData, zone, scratch, qtype, signs)
 	r.setData, set.TTL = set.Data, binding.TTL
 	if set.Count == 0 {
 		r.negative(a, match)
@@ -63,7 +63,7 @@ func (s *activeSnapshot) recordsOf(buf []byte, id zones.ZoneID, scratch *pools.S
 
 // records adds the records of the members that a pool has drawn, and reports whether there are any.
 func (q *question) records(owner dnsname.Wire, ttl uint32, rrtype uint16) bool {
-	set := q.serving.recordsOf(nil, q.match.Zone, q.scratch, rrtype, q.signs())
+	set := q.by.active.recordsOf(nil, q.zoneBy(), q.by.scratch, rrtype, q.signs())
 	set.TTL = ttl
 	if set.Count > 0 {
 		q.answer(owner, set)
@@ -74,14 +74,14 @@ func (q *question) records(owner dnsname.Wire, ttl uint32, rrtype uint16) bool {
 // decideType decides for a question about a type of record at a balanced name.
 func (q *question) decideType(asked pools.Request, binding *zones.Binding, rrtype uint16) pools.Decision {
 	if !binding.Gives(rrtype) {
-		return q.serving.widened(q.decide(asked), asked, q.match.Zone, rrtype, q.scratch)
+		return q.by.active.widened(q.decide(asked), asked, q.zoneBy(), rrtype, q.by.scratch)
 	}
 	if !q.explain {
-		return q.serving.decideRecords(asked, q.match.Zone, rrtype, q.scratch)
+		return q.by.active.decideRecords(asked, q.zoneBy(), rrtype, q.by.scratch)
 	}
-	d, steps := q.serving.snapshot.Pools.ExplainRecords(asked, rrtype, q.scratch)
+	d, steps := q.by.active.snapshot.Pools.ExplainRecords(asked, rrtype, q.by.scratch)
 	q.noteSteps(steps)
-	return q.serving.widenedRecords(d, asked, q.match.Zone, rrtype, q.scratch)
+	return q.by.active.widenedRecords(d, asked, q.zoneBy(), rrtype, q.by.scratch)
 }
 
 // anyRecords adds the records of one type that a pool answers by those of its members, and reports whether there are any.

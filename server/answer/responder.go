@@ -15,6 +15,7 @@ import (
 	"meridian/server/limit"
 	"meridian/transfer"
 	"meridian/transfer/tsig"
+	"meridian/zones"
 )
 
 // Responder answers single messages. It is the state of one worker, not for concurrent use.
@@ -27,6 +28,7 @@ type Responder struct {
 	slot       atomic.Pointer[pinned]
 	closed     atomic.Uint64 // batches ended
 	at         *pinned       // between acquire and release
+	by         *pinned       // that decides at the current name: at, or its canary
 	now        int64         // between acquire and release: the time of the batch in Unix seconds; 0: not needed yet
 	query      query
 	chain      aliasChain
@@ -82,15 +84,25 @@ type pinned struct {
 	active  *activeSnapshot
 	scratch *pools.Scratch
 	answers *counterSet // of active.answers
+
+	canary *pinned      // of active.canary; nil: there is none
+	zone   zones.ZoneID // of the current name, in a canary
 }
 
 // movedTo returns what a responder keeps of p for another snapshot: its counts and the state of round-robin, if only updates
-// lie between the two.
+// or the end of a canary lie between the two.
 func (p *pinned) movedTo(next *activeSnapshot) *pinned {
-	if p.active == nil || p.active.answers != next.answers {
+	moved := &pinned{active: next, scratch: p.scratch, answers: p.answers}
+	switch {
+	case p.active == nil || p.active.answers != next.answers:
+		return unpinned()
+	case next.canary == nil:
+		return moved
+	case p.canary == nil || p.canary.active != next.canary.active:
 		return unpinned()
 	}
-	return &pinned{next, p.scratch, p.answers}
+	moved.canary = p.canary
+	return moved
 }
 
 // unpinned returns the slot value of an idle responder without a snapshot.
@@ -129,6 +141,7 @@ func (r *Responder) Acquire() {
 			r.addRings(now)
 		}
 	}
+	r.by = r.at
 	if every := r.engine.samples.every.Load(); every != r.sampler.every && !r.silent {
 		r.sampler.set(every, r.engine)
 	}
@@ -157,6 +170,9 @@ func (r *Responder) addRings(now *activeSnapshot) {
 // pin returns what a responder needs of a snapshot.
 func (r *Responder) pin(now *activeSnapshot) *pinned {
 	p := &pinned{active: now, scratch: newScratch(now)}
+	if now.canary != nil {
+		p.canary = r.pin(now.canary.active)
+	}
 	if r.silent {
 		counts := newCounterSet(now.answers.size)
 		p.answers = &counts
@@ -180,8 +196,11 @@ func (r *Responder) Release() {
 	}
 	r.counts.publish()
 	r.at.answers.publish()
+	if r.at.canary != nil {
+		r.at.canary.answers.publish()
+	}
 	r.slot.Store(r.at)
-	r.at = nil
+	r.at, r.by = nil, nil
 	r.closed.Add(1)
 }
 
@@ -299,6 +318,9 @@ func (r *Responder) count(rcode int, tc bool) {
 // countQuery counts a query with its response code, or noAnswer.
 func (r *Responder) countQuery(rcode int) {
 	r.counts.add(cell(r.facts.transport, r.facts.family, r.facts.qtype, rcode))
+	if r.facts.canary {
+		r.countCanary(rcode)
+	}
 }
 
 // serverFailure answers a packet that caused a panic: one bad packet, or a bug of ours, must not
@@ -308,7 +330,7 @@ func (r *Responder) serverFailure(out, packet []byte, source netip.Addr, fault a
 	r.transfer, r.refused, r.update = nil, nil, nil
 	r.engine.panicked(fault, packet, debug.Stack())
 	r.quarantine(packet, source, fault)
-	r.at.scratch = newScratch(r.at.active)
+	r.by.scratch = newScratch(r.by.active)
 	base := len(out)
 	out = append(out, packet[:HeaderSize]...)
 	h := out[base:]

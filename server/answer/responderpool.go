@@ -56,6 +56,9 @@ func (c *responderPool) remove(r *Responder) {
 			}
 			if held := r.slot.Load(); held != nil && held.answers != nil {
 				held.active.answers.remove(held.answers)
+				if held.canary != nil {
+					held.canary.active.answers.remove(held.canary.answers)
+				}
 			}
 			return
 		}

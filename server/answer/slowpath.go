@@ -153,7 +153,7 @@ func metaRcode(qtype uint16) (rcode int, ede uint16) {
 func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.active
 	asked := question{
-		serving: s, scratch: r.at.scratch, responder: r, qtype: r.query.qtype,
+		serving: s, at: r.at, by: r.at, responder: r, qtype: r.query.qtype,
 		subnet: &r.query.edns.subnet, source: source, draw: r.newDraw(), now: r.now, msg: msg, compactOK: r.query.edns.co,
 	}
 	if s.denials != nil && r.query.edns.do {

@@ -26,6 +26,7 @@ type ExplainQuery struct {
 	Draw     *uint64        // the seed of all random draws; nil: a new one
 	Signer   *dnssec.Signer // of a running server; nil: unknown what is in its cache
 	Time     time.Time      // the time of the question, for pools with sticky: ttl; zero value: now
+	Canary   *Canary        // of a running server; nil: none
 }
 
 // ExplainedRecord is a record of the answer section.
@@ -38,15 +39,16 @@ type ExplainedRecord struct {
 
 // Traced is an answer with the decisions behind it.
 type Traced struct {
-	Msg         *dns.Msg   // Rcode, Authoritative and the sections
-	Client      netip.Addr // the address that decides
-	Source      string     // how Client is known: ecs, resolver, or default if it is not
-	Scope       uint8      // of the client subnet
-	Draw        uint64     // the seed of all random draws
-	Why         string     // the reason for an empty answer
-	EDE         uint16     // the extended error (RFC 8914); 0: none
-	Notes       []string   // what else decided the answer: settings for the source of the query
-	View        string     // of the client, at a name with views; empty: none
+	Msg         *dns.Msg         // Rcode, Authoritative and the sections
+	Client      netip.Addr       // the address that decides
+	Source      string           // how Client is known: ecs, resolver, or default if it is not
+	Scope       uint8            // of the client subnet
+	Draw        uint64           // the seed of all random draws
+	Why         string           // the reason for an empty answer
+	EDE         uint16           // the extended error (RFC 8914); 0: none
+	Notes       []string         // what else decided the answer: settings for the source of the query
+	View        string           // of the client, at a name with views; empty: none
+	Canary      *ExplainedCanary // nil: none could decide
 	Steps       []pools.Step
 	PoolAnswers []pools.PoolAnswer
 	Answers     []ExplainedRecord // Msg.Answer
@@ -57,14 +59,21 @@ type Traced struct {
 // records every decision. Equal draws give equal answers; they also seed round-robin.
 func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	s := newActiveSnapshot(snapshot)
+	at := &pinned{active: s, scratch: snapshot.Pools.Scratch()}
+	if c := asked.Canary; c != nil {
+		s.useCanary(&activeCanary{*c, newActiveSnapshot(c.Snapshot)})
+		at.canary = &pinned{active: s.canary.active, scratch: c.Snapshot.Pools.Scratch()}
+	}
 	subnet, resolver := asked.client()
 	ignored := s.ignoresSubnet(&asked)
 	subnet.present = subnet.present && !ignored
 	q := question{
-		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
+		serving: s, at: at, by: at, qtype: asked.Type,
 		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true, signer: asked.Signer,
 	}
-	q.scratch.SeedTurns(q.draw)
+	for p := at; p != nil; p = p.canary {
+		p.scratch.SeedTurns(q.draw)
+	}
 	switch {
 	case asked.Type == dns.TypeANY || !metaType(asked.Type):
 		q.resolve(asked.Name.Wire())
@@ -76,7 +85,7 @@ func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	}
 	who, source := s.decidedBy(asked, q.usesECS())
 	return Traced{
-		Msg: q.msg, EDE: q.extra.ede, Notes: q.notes, View: q.view, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
+		Msg: q.msg, EDE: q.extra.ede, Notes: q.notes, View: q.view, Canary: q.canary, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
 		Steps: q.steps, PoolAnswers: q.standings, Answers: explained(q.msg.Answer), Signatures: q.noted,
 	}
 }

@@ -56,48 +56,53 @@ func (r *Responder) inView(a *reply, binding *zones.Binding, source netip.Addr) 
 // inView is Responder.inView on the slow path, where queries may have a signature. owner is the current name.
 func (q *question) inView(owner dnsname.Wire, binding *zones.Binding) *zones.Binding {
 	if binding.Views != 0 {
-		id, scope := q.serving.viewOf(binding, q.subnet, q.source)
-		if byKey, ok := q.viewOfKey(); ok {
-			id, scope = byKey, 0
-		}
+		id, scope := q.viewIn(q.by.active, binding)
 		q.scope = max(q.scope, scope)
-		inView := q.serving.zones.InView(binding, id)
+		inView := q.by.active.zones.InView(binding, id)
 		if q.explain {
-			q.noteView(owner, binding, q.serving.zones.ForType(inView, q.qtype), id)
+			q.noteView(owner, binding, q.by.active.zones.ForType(inView, q.qtype), id)
 		}
 		binding = inView
 	}
 	if q.explain && binding.AAAA != 0 {
 		q.noteFamilies(owner, binding)
 	}
-	binding = q.serving.zones.ForType(binding, q.qtype)
+	binding = q.by.active.zones.ForType(binding, q.qtype)
 	q.boundTo = binding.Pool
 	return binding
 }
 
-// noteFamilies explains that a name has one pool for A and one for AAAA.
-func (q *question) noteFamilies(owner dnsname.Wire, binding *zones.Binding) {
-	all := q.serving.snapshot.Config.Pools
-	q.note("%s is bound to pool %q for A and to pool %q for AAAA", owner, all[binding.Pool].Name, all[q.serving.zones.ForType(binding, dns.TypeAAAA).Pool].Name)
+// viewIn is viewOf in a snapshot, for a query that may have a signature.
+func (q *question) viewIn(s *activeSnapshot, binding *zones.Binding) (id zones.ViewID, scope uint8) {
+	if byKey, ok := q.viewOfKey(s); ok {
+		return byKey, 0
+	}
+	return s.viewOf(binding, q.subnet, q.source)
 }
 
-// viewOfKey returns the view of the key that signs the query.
-func (q *question) viewOfKey() (zones.ViewID, bool) {
+// noteFamilies explains that a name has one pool for A and one for AAAA.
+func (q *question) noteFamilies(owner dnsname.Wire, binding *zones.Binding) {
+	all := q.by.active.snapshot.Config.Pools
+	q.note("%s is bound to pool %q for A and to pool %q for AAAA", owner, all[binding.Pool].Name, all[q.by.active.zones.ForType(binding, dns.TypeAAAA).Pool].Name)
+}
+
+// viewOfKey returns the view of the key that signs the query, in a snapshot.
+func (q *question) viewOfKey(s *activeSnapshot) (zones.ViewID, bool) {
 	if q.responder == nil || q.responder.tsig == nil {
 		return 0, false
 	}
-	return q.serving.zones.ViewOfKey(q.responder.tsig.Key().Name())
+	return s.zones.ViewOfKey(q.responder.tsig.Key().Name())
 }
 
 // noteView explains the view of the client at a name.
 func (q *question) noteView(owner dnsname.Wire, all, binding *zones.Binding, id zones.ViewID) {
-	cfg := q.serving.snapshot.Config
+	cfg := q.by.active.snapshot.Config
 	pool := cfg.Pools[binding.Pool].Name
 	if id == 0 {
 		q.note("%s is bound to pool %q: the client is in no view", owner, pool)
 		return
 	}
 	q.view = cfg.Views[id-1].Name
-	clients, _ := q.serving.viewClients(all, q.subnet, q.source)
-	q.note("%s is bound to pool %q: the client is in network %s of view %q", owner, pool, q.serving.zones.ViewNetwork(clients), q.view)
+	clients, _ := q.by.active.viewClients(all, q.subnet, q.source)
+	q.note("%s is bound to pool %q: the client is in network %s of view %q", owner, pool, q.by.active.zones.ViewNetwork(clients), q.view)
 }
