@@ -25,11 +25,15 @@ type Options struct {
 	Serving string
 	// Apply makes a configuration serve. Its error is why this node rejects it, unless it is a *TemporaryError.
 	Apply func(context.Context, *Manifest, string) error
+	// Split makes a configuration serve a share of the clients beside the one that serves, in hundredths of a percent, and
+	// Join ends that. The error of Split is as that of Apply.
+	Split func(context.Context, *Manifest, string, uint32) error
+	Join  func(context.Context) error
 	// Digest returns the digest of the configuration that serves.
 	Digest func() string
 	// Fresh returns the names of the nodes that are alive.
 	Fresh func() []string
-	// Breach returns why the node cannot go on with a canary that it serves; empty: it can.
+	// Breach returns why the node cannot go on with a canary that it serves, to all or a share of its clients; empty: it can.
 	Breach func() string
 	Report func(level slog.Level, subject, message string)
 }
@@ -50,6 +54,7 @@ type Node struct {
 	servedAt   time.Time // since when
 	rejected   Ack       // the last rejection; generation 0: none
 	rejectedAt time.Time
+	split      splitState
 	failing    bool
 	skewSince  time.Time // since when nodes differ; zero: they do not
 	skewed     bool      // it was reported
@@ -124,6 +129,9 @@ func (n *Node) step(ctx context.Context) error {
 	ack := Ack{State: Serving, Digest: n.Digest()}
 	if n.Shared {
 		if ack, err = n.follow(ctx, &t); err != nil {
+			return err
+		}
+		if err = n.followSplit(ctx, &t, &ack); err != nil {
 			return err
 		}
 	}
@@ -262,10 +270,14 @@ func (n *Node) acknowledge(ctx context.Context, a Ack) error {
 //	rejects a generation that was just pushed    the generation before, again; see mayBeTakenBack
 //	rejects the canary, or breaks a guardrail    without the canary
 //	serves the canary for its time, all its
-//	nodes too                                    the canary, on all nodes
+//	nodes too                                    the canary, on all nodes and for all clients
 func (n *Node) judge(ctx context.Context, t *Target, revision int64, a Ack) error {
-	canary := t.Canary != nil && slices.Contains(t.Canary.Nodes, n.Name)
+	split, canary := t.split(), t.Canary != nil && slices.Contains(t.Canary.Nodes, n.Name)
 	switch {
+	case split != nil && a.Split.Generation == split.Generation && a.Split.State == Rejected:
+		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Split.Generation, a.Split.Why))
+	case split != nil:
+		return n.judgeSplit(ctx, t, revision)
 	case canary && a.State == Rejected:
 		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Generation, a.Why))
 	case canary:
@@ -315,10 +327,16 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 	if !all || time.Since(n.servedAt) < c.For {
 		return nil
 	}
+	return n.promote(ctx, t, revision)
+}
+
+// promote makes all nodes serve the canary.
+func (n *Node) promote(ctx context.Context, t *Target, revision int64) error {
+	c := t.Canary
 	next := Target{Generation: c.Generation, Hash: c.Hash, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
-		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was on the canary for %v; all nodes serve it now", c.Generation, c.For))
+		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was on the canary (%s) for %v; all nodes serve it now", c.Generation, c, c.For))
 	}
 	return unlessConflict(err)
 }
@@ -360,6 +378,9 @@ func (n *Node) differing(fresh []string, own string) (names []string) {
 		if n.Shared {
 			of := n.target.Of(name)
 			same = a.State == Serving && a.Generation == of && isHash(a.Hash, n.target.hashOf(of))
+			if c := n.target.split(); c != nil {
+				same = same && a.Split.serves(c)
+			}
 		}
 		if name != n.Name && ok && !same {
 			names = append(names, name)
@@ -445,19 +466,13 @@ func (n *Node) acksOf(number uint64) (acks []NodeAck, done bool) {
 	if s.Target.Generation != number && (s.Target.Canary == nil || s.Target.Canary.Generation != number) {
 		return n.takenBack(&s.Target, number), true
 	}
-	done = true
+	if c := s.Target.split(); c != nil && c.Generation == number {
+		return n.splitAcks(&s)
+	}
 	for _, a := range s.Acks {
 		if a.Generation == number && isHash(a.Hash, s.Target.hashOf(number)) {
 			acks = append(acks, a)
 		}
 	}
-	if slices.ContainsFunc(acks, func(a NodeAck) bool { return a.State == Rejected }) {
-		return acks, true
-	}
-	for _, name := range n.Fresh() {
-		if s.Target.Of(name) == number && !slices.ContainsFunc(acks, func(a NodeAck) bool { return a.Node == name }) {
-			done = false
-		}
-	}
-	return acks, done
+	return acks, n.complete(acks, func(name string) bool { return s.Target.Of(name) == number })
 }

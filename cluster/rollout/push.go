@@ -21,6 +21,7 @@ type Request struct {
 	From     uint64   // of a rollback
 	IfMatch  []string // the hashes that the present generation may have; none: any
 	Canary   []string // the nodes that serve it first; none: all at once
+	Parts    uint32   // of the clients that get it first on all nodes, in hundredths of a percent; 0: all
 	For      time.Duration
 
 	takesBack bool // see Target.TakenBack
@@ -55,9 +56,9 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 	m.Number, m.Time, m.Node = max(target.Latest, n.Generation())+1, time.Now().UTC(), n.Name
 	next := Target{
 		Generation: target.Generation, Hash: target.Hash, Previous: target.Previous, Latest: m.Number, Owner: m.Owner, Reason: m.Reason,
-		Canary: &Canary{m.Number, r.Canary, r.For, m.Hash}, Since: target.Since, TakenBack: target.TakenBack,
+		Canary: &Canary{m.Number, r.Canary, r.For, m.Hash, r.Parts}, Since: target.Since, TakenBack: target.TakenBack,
 	}
-	if len(r.Canary) == 0 {
+	if len(r.Canary) == 0 && r.Parts == 0 {
 		next.Hash = m.Hash
 		next.Generation, next.Previous, next.Canary, next.Since, next.TakenBack = m.Number, target.Generation, nil, m.Time, r.takesBack
 	}
@@ -77,10 +78,13 @@ func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
 	}
 	if t.Canary != nil && r.Source != rollbackSource {
 		return fmt.Errorf("generation %d is on the canary %s, pushed by %s at %s; roll back, or wait until all nodes serve it",
-			t.Canary.Generation, strings.Join(t.Canary.Nodes, ", "), t.Owner, t.Time.Format(time.RFC3339))
+			t.Canary.Generation, t.Canary, t.Owner, t.Time.Format(time.RFC3339))
 	}
-	if len(r.Canary) > 0 && t.Generation == 0 {
-		return errors.New("there is no generation that the other nodes could serve; push the first one without a canary")
+	if (len(r.Canary) > 0 || r.Parts > 0) && t.Generation == 0 {
+		return errors.New("there is no generation that the others could get; push the first one without a canary")
+	}
+	if old := n.cannotSplit(); r.Parts > 0 && len(old) > 0 {
+		return fmt.Errorf("these nodes run a version that serves one generation only: %s; upgrade them, or push with --canary NODE", strings.Join(old, ", "))
 	}
 	if len(r.IfMatch) == 0 {
 		return nil
@@ -93,6 +97,20 @@ func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
 		return fmt.Errorf("%w: %w", ErrStale, &ConflictError{*t})
 	}
 	return nil
+}
+
+// cannotSplit returns the nodes that are alive and of a version that serves no second generation.
+func (n *Node) cannotSplit() (names []string) {
+	fresh := n.Fresh()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range fresh {
+		if a, ok := n.acks[name]; ok && !a.Splits {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // rollbackSource is the source of a generation with the text of an earlier one.

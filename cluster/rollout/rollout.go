@@ -8,7 +8,7 @@
 //
 // There is no leader. A node that rejects a generation which it has just been given takes it back itself; a canary is taken
 // back, or made the generation of all nodes, by a node that serves it. All records are signed like observations. A node that
-// cannot reach the store serves what it has.
+// cannot reach the store serves what it has. A canary is some of the nodes, or a share of the clients on all of them.
 package rollout
 
 import (
@@ -16,6 +16,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,12 +47,29 @@ type Target struct {
 	TakenBack  bool      `json:"taken_back,omitempty"` // a node made the generation, because it rejected the one before
 }
 
-// Canary is a generation that some nodes serve before the others.
+// Canary is a generation that some nodes serve before the others, or that all nodes serve to some clients.
 type Canary struct {
 	Generation uint64        `json:"generation"`
-	Nodes      []string      `json:"nodes"`
-	For        time.Duration `json:"for"` // then all nodes serve it
+	Nodes      []string      `json:"nodes"` // none: a share of the clients
+	For        time.Duration `json:"for"`   // then all nodes serve it to all clients
 	Hash       string        `json:"hash,omitempty"`
+	Parts      uint32        `json:"parts,omitempty"` // of the clients, in hundredths of a percent; 0: Nodes serve it to all
+}
+
+// String says where the canary is.
+func (c *Canary) String() string {
+	if c.Parts > 0 {
+		return strconv.FormatFloat(float64(c.Parts)/100, 'f', -1, 64) + "% of the clients"
+	}
+	return strings.Join(c.Nodes, ", ")
+}
+
+// split returns the canary that all nodes serve to some clients; nil: there is none.
+func (t *Target) split() *Canary {
+	if t.Canary != nil && t.Canary.Parts > 0 {
+		return t.Canary
+	}
+	return nil
 }
 
 // Of returns the generation that a node serves.
@@ -107,6 +126,22 @@ type Ack struct {
 	Why        string    `json:"why,omitempty"`  // it was rejected
 	Digest     string    `json:"digest"`         // of the configuration that it serves
 	Time       time.Time `json:"time"`
+
+	Splits bool     `json:"splits,omitempty"` // the node can serve a second generation to a share of the clients
+	Split  SplitAck `json:"split,omitzero"`
+}
+
+// SplitAck says what a node does with the generation of a share of the clients.
+type SplitAck struct {
+	Generation uint64 `json:"generation"` // 0: none
+	Hash       string `json:"hash"`
+	State      string `json:"state"`         // Serving or Rejected
+	Why        string `json:"why,omitempty"` // it was rejected
+}
+
+// serves reports whether the node serves the generation of a canary.
+func (a *SplitAck) serves(c *Canary) bool {
+	return a.Generation == c.Generation && a.State == Serving && isHash(a.Hash, c.Hash)
 }
 
 // NodeAck is the acknowledgement of a node.
@@ -128,7 +163,7 @@ func (e *ConflictError) Error() string {
 	t := &e.Target
 	what := fmt.Sprintf("generation %d", t.Generation)
 	if t.Canary != nil {
-		what = fmt.Sprintf("generation %d, on the canary %v", t.Canary.Generation, t.Canary.Nodes)
+		what = fmt.Sprintf("generation %d, on the canary %s", t.Canary.Generation, t.Canary)
 	}
 	return fmt.Sprintf("the shared configuration was changed by %s at %s: %s", t.Owner, t.Time.UTC().Format(time.RFC3339), what)
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +84,9 @@ type testNode struct {
 	text     string
 	refuses  string // a text that it rejects
 	breach   string
+	split    string                   // the text that it serves to a share of the clients
+	parts    uint32                   // of that
+	alive    atomic.Pointer[[]string] // nil: all nodes are
 	reported []string
 }
 
@@ -128,8 +132,26 @@ func clusterOf(names ...string) (*memory, map[string]*testNode) {
 				n.text = text
 				return nil
 			},
+			Split: func(_ context.Context, _ *Manifest, text string, parts uint32) error {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				if text == n.refuses {
+					return errors.New("line 7: no such file")
+				}
+				n.split, n.parts = text, parts
+				return nil
+			},
+			Join: func(context.Context) error {
+				n.set(func() { n.split, n.parts = "", 0 })
+				return nil
+			},
 			Digest: func() string { return HashText(n.serves()) },
-			Fresh:  func() []string { return names },
+			Fresh: func() []string {
+				if alive := n.alive.Load(); alive != nil {
+					return *alive
+				}
+				return names
+			},
 			Breach: func() string {
 				n.mu.Lock()
 				defer n.mu.Unlock()
