@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"meridian/control"
 	"meridian/control/generations"
+	"meridian/pools"
 )
 
 // isShared reports whether a request is for the configuration that the nodes of a cluster share.
@@ -46,23 +48,35 @@ func (a *api) sharedGet(w http.ResponseWriter, r *http.Request, generation strin
 // sharedPut gives a configuration to the nodes of the cluster.
 func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values, request control.SharedRequest) (subject string) {
 	const shared = "the shared configuration"
-	if canary := words.Get("canary"); strings.HasSuffix(canary, "%") {
-		problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is a share of the clients, and a canary is one node or several", canary), "name nodes, such as canary=ams1,fra1")
-		return shared
+	if canary := words.Get("canary"); strings.Contains(canary, "%") {
+		if request.Parts = parseParts(canary); request.Parts == 0 {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is not a share of the clients", canary), "one share from 0.01% to 99.99%, such as canary=5%25 in a URL; or nodes, such as canary=ams1,fra1")
+			return shared
+		}
 	} else if canary != "" {
 		request.Canary = strings.Split(canary, ",")
 	}
 	request.For = defaultCanary
 	if text := words.Get("for"); text != "" {
 		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 || len(request.Canary) == 0 {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("for: %q is not how long a canary serves a configuration before the other nodes", text), "such as canary=ams1&for=10m")
+		if err != nil || d <= 0 || len(request.Canary) == 0 && request.Parts == 0 {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("for: %q is not how long a canary serves a configuration before the others", text), "such as canary=ams1&for=10m")
 			return shared
 		}
 		request.For = d
 	}
 	a.answerShared(w, r, request, a.control.PushShared)
 	return shared
+}
+
+// parseParts parses a share of the clients, such as 5% or 0.25%, into hundredths of a percent; 0: it is none.
+func parseParts(text string) uint32 {
+	digits, ok := strings.CutSuffix(text, "%")
+	percent, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(percent >= 0.01 && percent < 100) {
+		return 0
+	}
+	return min(uint32(math.Round(percent*pools.WholeShare/100)), pools.WholeShare-1)
 }
 
 // defaultCanary is how long a canary serves a configuration before the other nodes.

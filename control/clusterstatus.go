@@ -98,7 +98,8 @@ type ClusterNode struct {
 	Disagrees bool    `json:"disagrees,omitempty"`
 	Skew      float64 `json:"clock_skew_seconds"` // its clock less that of this node
 
-	Generation uint64 `json:"generation"` // of the shared configuration; 0: it reads its own files
+	Generation uint64 `json:"generation"`       // of the shared configuration; 0: it reads its own files
+	Canary     uint64 `json:"canary,omitempty"` // the generation that it serves to a share of the clients; 0: none
 
 	Address     string `json:"address,omitempty"`      // where it can be asked directly while etcd is away; empty: not known
 	DirectError string `json:"direct_error,omitempty"` // of the last direct request to it
@@ -173,10 +174,10 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n
 	}
-	serving := c.servedGenerations()
+	serving, canaries := c.servedGenerations()
 	for _, v := range of.Vantages {
 		node := ClusterNode{
-			Name: v.Name, Kind: kindOf(v.Agent), Region: v.Region, Fresh: v.Fresh, Disagrees: v.Disagrees, Skew: v.Skew.Seconds(), Generation: serving[v.Name],
+			Name: v.Name, Kind: kindOf(v.Agent), Region: v.Region, Fresh: v.Fresh, Disagrees: v.Disagrees, Skew: v.Skew.Seconds(), Generation: serving[v.Name], Canary: canaries[v.Name],
 		}
 		if v.Address.IsValid() {
 			node.Address = v.Address.String()

@@ -29,6 +29,7 @@ type Explanation struct {
 	Why        string                      `json:"why,omitempty"`        // the reason for an empty answer
 	Notes      []string                    `json:"notes,omitempty"`      // settings for the source of the query that decided
 	View       string                      `json:"view,omitempty"`       // of the client, at a name with views
+	Canary     *answer.ExplainedCanary     `json:"canary,omitempty"`     // a generation that decides for a share of the clients
 
 	ExtendedError *ExplainedError `json:"extended_error,omitempty"` // of the answer to a query with EDNS
 
@@ -89,7 +90,11 @@ type ExplainedLocation struct {
 // call while the server answers.
 func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation {
 	traced := answer.Trace(snapshot, asked)
-	source, place := traced.Source, snapshot.Geo.Locate(traced.Client)
+	by := snapshot
+	if traced.Canary != nil && traced.Canary.Answers {
+		by = asked.Canary.Snapshot
+	}
+	source, place := traced.Source, by.Geo.Locate(traced.Client)
 	if place.From == "default" {
 		source = "default"
 	}
@@ -106,11 +111,12 @@ func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation
 		Why:        traced.Why,
 		Notes:      traced.Notes,
 		View:       traced.View,
+		Canary:     traced.Canary,
 
 		ExtendedError: explainedError(traced.EDE),
 
 		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
-		Sources:     snapshot.Geo.LookupAll(traced.Client),
+		Sources:     by.Geo.LookupAll(traced.Client),
 		Draw:        fmt.Sprintf("%#016x", traced.Draw),
 		Steps:       explainedSteps(traced.Steps),
 		Filter:      filterOf(snapshot.Config.Server.Filter, asked),
@@ -141,6 +147,7 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 // that are not up or are in slow start, and the lookup status of targets.
 func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 	e, at := c.explain(asked)
+	defer at.Release()
 	var targets []int
 	for i := range e.Steps {
 		targets = append(targets, targetsOf(e.Steps[i].Provisional)...)
@@ -158,15 +165,20 @@ func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 	return e
 }
 
-// explain explains from the current generation and keeps its files open during the call.
+// explain explains from the current generation, or from the canary if that answers the client. The caller must release the
+// view of that generation.
 func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	at := c.hold()
 	defer at.Release()
 	asked.Signer = c.server.Signer()
+	if k := at.canary; k != nil && k.Acquire() {
+		defer k.Release()
+		asked.Canary = k.Of
+	}
 	e := Explain(at.Snapshot, asked)
 	e.At = time.Now()
 	c.explainLimits(&e, asked)
-	return e, at
+	return e, at.explainedBy(e.Canary)
 }
 
 // explainLimits adds the rule of the filter, also an added one, and the limit of the rate.

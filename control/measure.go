@@ -21,12 +21,13 @@ type Measurement struct {
 	answer.Counters
 	Answers     answer.AnswerTotals
 	Durations   [answer.TransportCount]answer.Durations
-	Reloads     uint64 // those that succeeded
-	Refusals    uint64 // reloads that were refused
-	Refused     bool   // the last reload was refused, or the last good configuration serves
-	Generation  uint64 // of the configuration; 0: it is not stored
-	ConfigSkew  int    // nodes of the cluster with another configuration; -1: this node is in none
-	ConfigHash  string // of its files; empty: they cannot be read
+	Reloads     uint64  // those that succeeded
+	Refusals    uint64  // reloads that were refused
+	Refused     bool    // the last reload was refused, or the last good configuration serves
+	Generation  uint64  // of the configuration; 0: it is not stored
+	CanaryRatio float64 // of the clients, that another generation answers; 0: none
+	ConfigSkew  int     // nodes of the cluster with another configuration; -1: this node is in none
+	ConfigHash  string  // of its files; empty: they cannot be read
 	LoadedAt    time.Time
 	Overrides   map[string]int // by kind
 	Config      *config.Config
@@ -67,6 +68,9 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	m.Reports = server.ErrorReportCounts()
 	m.Floods = c.floodCounts()
 	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
+	if k := c.server.Canary(); k != nil {
+		m.CanaryRatio = k.Percent() / 100
+	}
 	m.ConfigSkew = -1
 	if nodes, ok := c.ConfigSkew(); ok {
 		m.ConfigSkew = nodes

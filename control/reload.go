@@ -52,6 +52,8 @@ type ReloadRequest struct {
 
 	CheckOnly bool // do all that can fail, and serve nothing else
 
+	Canary *CanaryRequest // serve Documents to a share of the clients, beside what serves; nil: to all, in its place
+
 	// Of a new configuration by the API.
 	Documents []config.Document      // its files; nil: they are read
 	MaxMoved  float64                // the part of the clients that it may move; 0: any

@@ -29,6 +29,7 @@ type SharedRequest struct {
 	Text          string // empty: that of the generation From
 	From          uint64 // of a rollback
 	Canary        []string
+	Parts         uint32        // of pools.WholeShare of the clients that get it first; 0: all
 	For           time.Duration // of the canary
 	ReloadRequest               // the limits of its change, and its origin
 }
@@ -50,14 +51,18 @@ func (c *Control) PushShared(ctx context.Context, r SharedRequest) (*Loaded, err
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := c.Reload(ctx, ReloadRequest{
+	check := ReloadRequest{
 		CheckOnly: true, Documents: documents, AllowRemoval: r.AllowRemoval, OverrideGuardrail: r.OverrideGuardrail, MaxMoved: r.MaxMoved,
-	})
+	}
+	if r.Parts > 0 {
+		check.Canary = new(CanaryRequest)
+	}
+	loaded, err := c.Reload(ctx, check)
 	if err != nil {
 		return nil, err
 	}
 	m, err := shared.Push(ctx, rollout.Request{
-		Text: r.Text, Canary: r.Canary, For: r.For, IfMatch: r.IfMatch,
+		Text: r.Text, Canary: r.Canary, Parts: r.Parts, For: r.For, IfMatch: r.IfMatch,
 		Manifest: rollout.Manifest{
 			Source: r.Origin.Source, Owner: r.Origin.Who, Reason: r.Origin.Reason, AllowRemoval: r.AllowRemoval, OverrideGuardrail: r.OverrideGuardrail,
 		},
@@ -141,8 +146,9 @@ func (c *Control) SharedGeneration(ctx context.Context, number uint64) (hash, te
 type ClusterGeneration struct {
 	generations.Generation
 	Serving bool              `json:"serving"`
-	Canary  []string          `json:"canary,omitempty"` // the nodes that serve it before the others
-	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`  // what nodes say of it
+	Canary  []string          `json:"canary,omitempty"`  // the nodes that serve it before the others
+	Percent float64           `json:"percent,omitempty"` // of the clients, that get it before the others
+	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`   // what nodes say of it
 }
 
 // ClusterGenerations returns the generations of the cluster, the latest first.
@@ -161,11 +167,14 @@ func (c *Control) ClusterGenerations(ctx context.Context) ([]ClusterGeneration, 
 			Serving:    m.Number == status.Target.Generation,
 		}
 		if on := status.Target.Canary; on != nil && on.Generation == m.Number {
-			g.Canary = on.Nodes
+			g.Canary, g.Percent = on.Nodes, float64(on.Parts)/100
 		}
 		for _, a := range status.Acks {
 			if a.Generation == m.Number {
 				g.Nodes = append(g.Nodes, a)
+			}
+			if a.Split.Generation == m.Number {
+				g.Nodes = append(g.Nodes, rollout.NodeAck{Node: a.Node, Ack: rollout.Ack{Generation: m.Number, Hash: a.Split.Hash, State: a.Split.State, Why: a.Split.Why, Time: a.Time}})
 			}
 		}
 		all = append(all, g)
@@ -173,17 +182,21 @@ func (c *Control) ClusterGenerations(ctx context.Context) ([]ClusterGeneration, 
 	return all, nil
 }
 
-// servedGenerations returns the generations of the shared configuration that nodes serve, by node.
-func (c *Control) servedGenerations() map[string]uint64 {
-	served := map[string]uint64{}
+// servedGenerations returns the generations of the shared configuration that nodes serve, by node, and those that they serve
+// to a share of the clients.
+func (c *Control) servedGenerations() (served, canaries map[string]uint64) {
+	served, canaries = map[string]uint64{}, map[string]uint64{}
 	if n := c.rollout.Load(); n != nil {
 		for _, a := range n.Status().Acks {
 			if a.State == rollout.Serving {
 				served[a.Node] = a.Generation
 			}
+			if a.Split.State == rollout.Serving {
+				canaries[a.Node] = a.Split.Generation
+			}
 		}
 	}
-	return served
+	return served, canaries
 }
 
 // ConfigSkew returns the number of nodes that serve another configuration; ok is false outside a cluster.

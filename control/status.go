@@ -44,6 +44,7 @@ type Status struct {
 	Catalogs    []NamedCatalog     `json:"catalogs,omitempty"`    // of other servers
 
 	Cluster *ClusterSummary `json:"cluster,omitempty"` // set if the node is in a cluster
+	Canary  *CanaryStatus   `json:"canary,omitempty"`  // set if another generation decides for a share of the clients
 
 	Cookies *CookiesStatus `json:"cookies,omitempty"` // set if their secrets are in a file
 
@@ -214,7 +215,7 @@ func (c *Control) processStatus(at *view) *Status {
 
 		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Frozen: at.frozen, XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
-	s.ErrorReports = c.server.ErrorReports()
+	s.ErrorReports, s.Canary = c.server.ErrorReports(), c.canaryStatus(at)
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}

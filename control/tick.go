@@ -25,6 +25,9 @@ func (c *Control) Tick(now time.Time) {
 	c.reportQuarantineLocked(now)
 	c.reportResolverErrorsLocked(now)
 	c.change(tree, func() []pools.Change { return tree.Tick(now) })
+	for _, a := range c.pending { // such as that of a canary
+		c.change(a.tree, func() []pools.Change { return a.tree.Tick(now) })
+	}
 	left := at.overrides.at(now)
 	if len(left) == len(at.overrides) {
 		return

@@ -21,6 +21,7 @@ type view struct {
 	refused   map[string]refusedWindow // maintenance windows, by name; immutable
 	latency   *LatencyStatus           // nil: no latency is measured
 	reload    ReloadStatus
+	canary    *Canary // nil: all clients are answered by Generation
 
 	cluster  *cluster.Node                     // nil: this node decides alone
 	given    *sharedLoads                      // of other nodes of the cluster; nil: none

@@ -131,6 +131,7 @@ type instance struct {
 
 	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
 	current  *generation  // nil: none serves yet
+	canary   *canary      // nil: all clients are answered by current
 	merging  *merging     // of the zones that serve; nil: none is under way
 	measured *geo.Latency // used by the pools; nil: none
 }
@@ -278,6 +279,9 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	l.leaveCluster()                 // before the targets are gone: its region observes them also while it is away
 	l.shutdown()                     // while the prober still has the state to save
 	l.currentGeneration().unfollow() // the files stay open: API requests may still use them
+	if c := l.holdCanary(); c != nil {
+		c.unfollow()
+	}
 	l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
 	return err
 }

@@ -176,7 +176,10 @@ func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *snaps
 		return err
 	}
 	unused := &generation{Generation: control.Generation{Snapshot: snapshot, Watch: watch, Loads: loads}}
-	if err = l.exchange(g, unused); err != nil {
+	if err = l.exchange(g, unused); errors.Is(err, errReplaced) {
+		err = l.exchangeCanary(g, unused)
+	}
+	if err != nil {
 		l.control.Abort(snapshot.Pools)
 	}
 	unused.Watch.Close()

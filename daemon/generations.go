@@ -22,6 +22,9 @@ func (l *instance) loadRequested(request *control.ReloadRequest) (*snapshot.Snap
 	if request.Documents == nil {
 		return l.Load(l.builder())
 	}
+	if request.Canary != nil { // the one that serves signs
+		return l.loadDocuments(request.Documents, l.checkBuilder())
+	}
 	return l.loadDocuments(request.Documents, l.builder())
 }
 

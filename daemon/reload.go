@@ -30,6 +30,10 @@ func (l *instance) handleReload(ctx context.Context, request control.ReloadReque
 		l.checkReload(ctx, request)
 		return
 	}
+	if request.Canary != nil {
+		l.handleCanary(ctx, request)
+		return
+	}
 	l.notify(NotifyReloading)
 	defer func() {
 		if ctx.Err() == nil {
@@ -142,6 +146,11 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 	}
 	if tag := l.control.ConfigTag(); len(request.IfMatch) > 0 && !slices.Contains(request.IfMatch, tag) {
 		return nil, &control.RequestError{Stale: true, What: "the configuration has changed", Hint: "GET /v1/config returns the present one and its ETag"}
+	}
+	if request.Canary != nil {
+		if err := l.checkSplit(request.Documents); err != nil {
+			return nil, err
+		}
 	}
 	snapshot, err := l.loadRequested(request)
 	if err != nil {

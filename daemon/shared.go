@@ -19,7 +19,7 @@ import (
 
 // newRollout makes this node follow the configuration of its cluster, or compare its own with those of the others.
 func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.PrivateKey, trust map[string]ed25519.PublicKey) *rollout.Node {
-	canary := new(canaryWatch)
+	canary, split := new(canaryWatch), new(splitWatch)
 	return rollout.New(rollout.Options{
 		Cluster: cfg.Cluster.Name, Name: cfg.Node, Key: key, Trust: trust, Store: n.store.Rollout(),
 		Shared: cfg.Cluster.Shared, Serving: servingHash(cfg),
@@ -27,9 +27,21 @@ func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.Pr
 			canary.begin(l.server.Counters(), failedOpen(l.served().Pools))
 			return l.applyShared(ctx, m, text)
 		},
+		Split: func(ctx context.Context, m *rollout.Manifest, text string, parts uint32) error {
+			err := l.splitShared(ctx, m, text, parts)
+			split.before = l.server.Counters()
+			return err
+		},
+		Join:   l.joinShared,
 		Digest: func() string { d, _ := l.digest.Load().(string); return d },
 		Fresh:  n.freshNodes,
-		Breach: func() string { return canary.breach(l.server.Counters(), failedOpen(l.served().Pools)) },
+		Breach: func() string {
+			if c := l.holdCanary(); c != nil {
+				defer c.Release()
+				return split.breach(l.server.Counters(), l.snapshotOf(c).Pools, l.served().Pools)
+			}
+			return canary.breach(l.server.Counters(), failedOpen(l.served().Pools))
+		},
 		Report: l.reportCluster,
 	})
 }
@@ -55,10 +67,32 @@ func (l *instance) applyShared(ctx context.Context, m *rollout.Manifest, text st
 	if err != nil {
 		return err
 	}
-	_, err = l.control.Reload(ctx, control.ReloadRequest{
+	return l.reloadShared(ctx, control.ReloadRequest{
 		Documents: documents, AllowRemoval: m.AllowRemoval, OverrideGuardrail: m.OverrideGuardrail,
 		Origin: generations.Generation{Source: "cluster", Who: m.Owner, Reason: m.Reason},
 	})
+}
+
+// splitShared makes a shared configuration serve a share of the clients.
+func (l *instance) splitShared(ctx context.Context, m *rollout.Manifest, text string, parts uint32) error {
+	documents, err := l.control.Candidate("", []byte(text))
+	if err != nil {
+		return err
+	}
+	return l.reloadShared(ctx, control.ReloadRequest{
+		Documents: documents, AllowRemoval: m.AllowRemoval, OverrideGuardrail: m.OverrideGuardrail,
+		Canary: &control.CanaryRequest{Generation: m.Number, Hash: m.Hash, Parts: parts},
+	})
+}
+
+// joinShared makes all clients get what most of them get.
+func (l *instance) joinShared(ctx context.Context) error {
+	return l.reloadShared(ctx, control.ReloadRequest{Canary: new(control.CanaryRequest)})
+}
+
+// reloadShared reloads for the cluster. An error that will pass is a *rollout.TemporaryError.
+func (l *instance) reloadShared(ctx context.Context, request control.ReloadRequest) error {
+	_, err := l.control.Reload(ctx, request)
 	if errors.Is(err, control.ErrUpgrading) || errors.Is(err, control.ErrNotAwaited) {
 		return &rollout.TemporaryError{Err: err}
 	}
@@ -154,9 +188,13 @@ func (w *canaryWatch) breach(now answer.Counters, open []string) string {
 	if !w.begun { // a restarted node serves the canary already: it is compared with itself from now on
 		w.begin(now, open)
 	}
-	answers, failures := answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
+	return w.breachOf(answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before), open, "before")
+}
+
+// breachOf is breach for numbers of answers, compared with those of w, which were given at another time or to other clients.
+func (w *canaryWatch) breachOf(answers, failures uint64, open []string, others string) string {
 	if share := shareOf(failures, answers); failures >= minFailures && share > shareOf(w.failures, w.answers)+maxFailures {
-		return fmt.Sprintf("answers %.1f %% of the queries with SERVFAIL, before it was %.1f %%", 100*share, 100*shareOf(w.failures, w.answers))
+		return fmt.Sprintf("answers %.1f %% of the queries with SERVFAIL, and %.1f %% %s", 100*share, 100*shareOf(w.failures, w.answers), others)
 	}
 	for _, pool := range open {
 		if !slices.Contains(w.open, pool) {

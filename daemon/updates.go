@@ -114,7 +114,7 @@ func (l *instance) updatePools(ctx context.Context) {
 // updateGeneration runs updatePools for g until another generation serves. It starts with a check
 // of the targets, which may have changed before g served.
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
-	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, instance: l}
+	addresses := retrier{run: func() error { return l.updateTargets(ctx, g) }, instance: l}
 	copies := copyUpdates{reuse: true}
 	copies.schedule() // some may have changed since the build
 	ticks, stop := liveTicker(l.snapshotOf(g))

@@ -170,6 +170,22 @@ func (w *Watch) Close() {
 	w.prober.call(func(o *scheduler) { o.unsubscribe(w) })
 }
 
+// Own returns the targets of w, by index, that another watch does not have with the same check.
+func (w *Watch) Own(other *Watch) (targets []int) {
+	w.prober.call(func(*scheduler) {
+		shared := make(map[*targetState]bool, len(other.entries))
+		for _, e := range other.entries {
+			shared[e] = true
+		}
+		for i, e := range w.entries {
+			if !shared[e] {
+				targets = append(targets, i)
+			}
+		}
+	})
+	return targets
+}
+
 func (o *scheduler) unsubscribe(w *Watch) {
 	for _, e := range w.entries {
 		if e == nil { // a subscription that was interrupted

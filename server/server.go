@@ -253,6 +253,14 @@ func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err 
 	return old, nil
 }
 
+// UseCanary makes the pools of another snapshot decide for a share of the clients, and returns when no query reads the canary
+// before any more; nil: none does.
+func (s *Server) UseCanary(c *answer.Canary) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.SetCanary(c)()
+}
+
 // bindLocked returns a listener for each address of cfg: one of kept if it matches, otherwise a
 // new one. An error leaves kept unchanged.
 func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, error) {

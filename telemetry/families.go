@@ -24,15 +24,18 @@ const (
 
 // families holds every metric by its name without the namespace. Do not change it.
 var families = describe(map[string]family{
-	"queries_total":       {kind: counter, labels: []string{"transport", "family"}, help: "Messages received, by transport and address family of the source."},
-	"responses_total":     {kind: counter, labels: []string{"rcode"}, help: "Responses, by response code."},
-	"query_types_total":   {kind: counter, labels: []string{"type"}, help: "Messages received, by query type."},
-	"truncated_total":     {kind: counter, help: "Responses with TC set."},
-	"dropped_total":       {kind: counter, labels: []string{"reason"}, help: "Messages without a response, by reason."},
-	"panics_total":        {kind: counter, help: "Queries answered SERVFAIL because of a panic."},
-	"slow_path_total":     {kind: counter, help: "Responses of the slow path."},
-	"fail_open_total":     {kind: counter, help: "Responses from a pool that failed open."},
-	"client_subnet_total": {kind: counter, help: "Queries with a client subnet (ECS)."},
+	"queries_total":         {kind: counter, labels: []string{"transport", "family"}, help: "Messages received, by transport and address family of the source."},
+	"responses_total":       {kind: counter, labels: []string{"rcode"}, help: "Responses, by response code."},
+	"query_types_total":     {kind: counter, labels: []string{"type"}, help: "Messages received, by query type."},
+	"truncated_total":       {kind: counter, help: "Responses with TC set."},
+	"dropped_total":         {kind: counter, labels: []string{"reason"}, help: "Messages without a response, by reason."},
+	"panics_total":          {kind: counter, help: "Queries answered SERVFAIL because of a panic."},
+	"slow_path_total":       {kind: counter, help: "Responses of the slow path."},
+	"canary_answers_total":  {kind: counter, help: "Responses to clients of a canary, the share of the clients that gets another generation."},
+	"canary_failures_total": {kind: counter, help: "Of these, SERVFAIL."},
+	"canary_clients_ratio":  {kind: gauge, help: "Share of the clients that gets another generation than the one that serves; 0: none does."},
+	"fail_open_total":       {kind: counter, help: "Responses from a pool that failed open."},
+	"client_subnet_total":   {kind: counter, help: "Queries with a client subnet (ECS)."},
 
 	"client_subnet_ignored_total": {kind: counter, help: "Queries whose client subnet is not used, because the source is not in server.ecs_from."},
 	"prohibited_total":            {kind: counter, help: "Queries refused because allow and deny of their zone exclude the source."},

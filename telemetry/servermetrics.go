@@ -40,6 +40,9 @@ func (c *collection) server(m *control.Measurement) {
 		c.value("dropped_total", float64(n), reason)
 	}
 	c.value("panics_total", float64(m.Panics))
+	c.value("canary_answers_total", float64(m.Canary))
+	c.value("canary_clients_ratio", m.CanaryRatio)
+	c.value("canary_failures_total", float64(m.CanaryFailed))
 	c.value("slow_path_total", float64(m.SlowPath))
 	c.value("fail_open_total", float64(m.FailedOpen))
 	c.value("client_subnet_total", float64(m.ECS))

@@ -272,12 +272,10 @@ func (n *Node) acknowledge(ctx context.Context, a Ack) error {
 //	serves the canary for its time, all its
 //	nodes too                                    the canary, on all nodes and for all clients
 func (n *Node) judge(ctx context.Context, t *Target, revision int64, a Ack) error {
-	split, canary := t.split(), t.Canary != nil && slices.Contains(t.Canary.Nodes, n.Name)
+	canary := t.Canary != nil && slices.Contains(t.Canary.Nodes, n.Name)
 	switch {
-	case split != nil && a.Split.Generation == split.Generation && a.Split.State == Rejected:
-		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Split.Generation, a.Split.Why))
-	case split != nil:
-		return n.judgeSplit(ctx, t, revision)
+	case t.split() != nil:
+		return n.judgeSplit(ctx, t, revision, &a.Split)
 	case canary && a.State == Rejected:
 		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Generation, a.Why))
 	case canary:

@@ -71,20 +71,12 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 
 // mayPush returns an error if a request does not fit the target.
 func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
-	for _, name := range r.Canary {
-		if _, known := n.Trust[name]; !known {
-			return fmt.Errorf("canary %q is not in cluster.trust; known: %s", name, strings.Join(slices.Sorted(maps.Keys(n.Trust)), ", "))
-		}
-	}
 	if t.Canary != nil && r.Source != rollbackSource {
 		return fmt.Errorf("generation %d is on the canary %s, pushed by %s at %s; roll back, or wait until all nodes serve it",
 			t.Canary.Generation, t.Canary, t.Owner, t.Time.Format(time.RFC3339))
 	}
-	if (len(r.Canary) > 0 || r.Parts > 0) && t.Generation == 0 {
-		return errors.New("there is no generation that the others could get; push the first one without a canary")
-	}
-	if old := n.cannotSplit(); r.Parts > 0 && len(old) > 0 {
-		return fmt.Errorf("these nodes run a version that serves one generation only: %s; upgrade them, or push with --canary NODE", strings.Join(old, ", "))
+	if err := n.mayBegin(t, r); err != nil {
+		return err
 	}
 	if len(r.IfMatch) == 0 {
 		return nil
@@ -95,6 +87,22 @@ func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
 	}
 	if !slices.Contains(r.IfMatch, m.Hash) {
 		return fmt.Errorf("%w: %w", ErrStale, &ConflictError{*t})
+	}
+	return nil
+}
+
+// mayBegin returns an error if the canary of a request cannot begin.
+func (n *Node) mayBegin(t *Target, r *Request) error {
+	for _, name := range r.Canary {
+		if _, known := n.Trust[name]; !known {
+			return fmt.Errorf("canary %q is not in cluster.trust; known: %s", name, strings.Join(slices.Sorted(maps.Keys(n.Trust)), ", "))
+		}
+	}
+	if (len(r.Canary) > 0 || r.Parts > 0) && t.Generation == 0 {
+		return errors.New("there is no generation that the others could get; push the first one without a canary")
+	}
+	if old := n.cannotSplit(); r.Parts > 0 && len(old) > 0 {
+		return fmt.Errorf("these nodes run a version that serves one generation only: %s; upgrade them, or push with --canary NODE", strings.Join(old, ", "))
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (n *Node) followSplit(ctx context.Context, t *Target, a *Ack) error {
 		if err := n.Join(ctx); err != nil {
 			return err
 		}
-		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d has ended for its share of the clients; all get generation %d", s.served.Number, n.served.Number))
+		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("the canary of generation %d has ended; all clients get generation %d", s.served.Number, n.served.Number))
 		s.served = Manifest{}
 	}
 	if c == nil || a.State != Serving || a.Generation != t.Generation {
@@ -94,8 +94,11 @@ func (n *Node) addSplit(ctx context.Context, c *Canary) (m Manifest, err error) 
 
 // judgeSplit ends a canary that this node serves to a share of the clients, if it is time. All nodes that are alive must serve
 // it before all clients get it.
-func (n *Node) judgeSplit(ctx context.Context, t *Target, revision int64) error {
+func (n *Node) judgeSplit(ctx context.Context, t *Target, revision int64, a *SplitAck) error {
 	c, s := t.split(), &n.split
+	if a.Generation == c.Generation && a.State == Rejected {
+		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Generation, a.Why))
+	}
 	if s.served.Number != c.Generation {
 		return nil
 	}

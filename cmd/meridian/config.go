@@ -161,21 +161,22 @@ the clients would move, with --expect if another generation than N is served. Th
 served configuration apply.
 
 If the nodes of a cluster share their configuration, FILE becomes its next generation, which all nodes serve
-at once, or the nodes of --canary first and the others after --for. A node that rejects it, and a canary that
-answers worse than before, take it back. Push waits up to 10 seconds for the nodes and prints what each one
+at once, or the nodes of --canary first and the others after --for. With --canary 5% it is that share of the
+clients, on all nodes. A node that rejects it, and a canary that answers worse, take it back. Push waits up to 10 seconds for the nodes and prints what each one
 says.
 
 Exit: 0; 1 if the configuration is refused, a node has rejected it, or there is no server.`,
 		Example: `  meridian config push new.yaml --max-moved 10% --reason "add use-2"
   meridian config push new.yaml --expect 41
-  meridian config push new.yaml --canary ams1 --for 10m`,
+  meridian config push new.yaml --canary ams1 --for 10m
+  meridian config push new.yaml --canary 5% --for 10m`,
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error { return o.push(c, args[0]) },
 	})
 	o.addChangeFlags(c)
 	c.Flags().StringVar(&o.maxMoved, "max-moved", "", "`SHARE` of the clients, such as 10%; refuse the configuration if more would move")
-	c.Flags().StringSliceVar(&o.canary, "canary", nil, "`NODE` of the cluster that serves it before the others; may be repeated")
-	c.Flags().DurationVar(&o.canaryFor, "for", 0, "how long the canary serves it before the others, such as 10m, the default")
+	c.Flags().StringSliceVar(&o.canary, "canary", nil, "`NODE` of the cluster that serves it before the others, may be repeated; or the share of the clients that gets it before the others, such as 5%")
+	c.Flags().DurationVar(&o.canaryFor, "for", 0, "how long the canary has it before the others, such as 10m, the default")
 	return c
 }
 

@@ -54,6 +54,8 @@ func printGenerations(w io.Writer, list []admin.StoredGeneration) error {
 			state = "serving"
 		case len(g.Canary) > 0:
 			state = "canary " + strings.Join(g.Canary, ",")
+		case g.Percent > 0:
+			state = "canary " + percentText(g.Percent) + " of clients"
 		}
 		if g.Reason != "" {
 			reason = strconv.Quote(g.Reason)
@@ -131,7 +133,7 @@ func (o *configOptions) rollbackTo(c *cobra.Command, args []string) (uint64, err
 	switch {
 	case err != nil:
 		return 0, err
-	case slices.ContainsFunc(list, func(g admin.StoredGeneration) bool { return len(g.Nodes) > 0 || len(g.Canary) > 0 }):
+	case slices.ContainsFunc(list, func(g admin.StoredGeneration) bool { return len(g.Nodes) > 0 || len(g.Canary) > 0 || g.Percent > 0 }):
 		return 0, nil // of a cluster: its nodes know what they served before
 	case len(list) < 2:
 		return 0, errors.New("the server has stored no earlier configuration; without state, a restart or an upgrade begins the history again")

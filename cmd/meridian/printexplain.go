@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"meridian/control"
@@ -22,6 +23,9 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	out.wrapped("client    ", describeSource(e.Source)+", "+describeLocation(e.Location))
 	for _, note := range e.Notes {
 		out.wrapped("note      ", note)
+	}
+	if k := e.Canary; k != nil {
+		out.wrapped("canary    ", describeCanary(k))
 	}
 	printSources(out, e.Sources)
 	for steps := range visits(e.Steps) {
@@ -44,6 +48,18 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	printLimits(out, &e)
 	return out.err
 }
+
+// describeCanary says which generation answers the client.
+func describeCanary(k *answer.ExplainedCanary) string {
+	share := fmt.Sprintf("generation %d is on a canary of %s of the clients; ", k.Generation, percentText(k.Percent))
+	if k.Answers {
+		return share + "this client is among them, and that generation answers it"
+	}
+	return share + "this client is not among them, and the generation that serves answers it"
+}
+
+// percentText formats a share of the clients in percent.
+func percentText(percent float64) string { return strconv.FormatFloat(percent, 'f', -1, 64) + "%" }
 
 // printLimits prints what keeps the query from the answer: a rule of the filter, and the limit of the rate.
 func printLimits(out *textWriter, e *control.Explanation) {

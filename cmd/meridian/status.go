@@ -146,6 +146,7 @@ func printOverrides(w io.Writer, s *control.Status) {
 			fmt.Fprintf(w, "  %s\n", describeClients(o.Clients))
 		}
 	}
+	printCanary(w, s.Canary, s.At)
 	for i := range s.Maintenance {
 		m := s.Maintenance[i]
 		refused := m.State == control.WindowRefused

@@ -27,6 +27,20 @@ func printNotes(w io.Writer, p *control.PoolStatus, now time.Time) {
 	}
 }
 
+// printCanary prints the generation that a share of the clients gets; nil: none does.
+func printCanary(w io.Writer, k *control.CanaryStatus, now time.Time) {
+	if k == nil {
+		return
+	}
+	fmt.Fprintf(w, "CANARY: generation %d on a canary of %s of the clients for %s; answers %d, of them SERVFAIL %d\n", k.Generation, percentText(k.Percent), age(k.Since, now), k.Answers, k.Failures)
+	for _, m := range k.Modes {
+		fmt.Fprintf(w, "  pool %s is %s there for %s\n", m.Pool, m.Mode, m.Family)
+	}
+	for _, p := range k.Provisional {
+		fmt.Fprintf(w, "  provisional: check %s finds %s %s: %s\n", p.Check, p.Address, p.State, orDash(p.Reason))
+	}
+}
+
 // printWarnings prints the warnings of addresses and of the parts of their checks.
 func printWarnings(w io.Writer, addresses []control.AddressStatus) {
 	for i := range addresses {

@@ -138,11 +138,7 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	data := q.serving.zones
 	binding := data.Balanced(match.Node)
 	if q.useStable(); binding != nil {
-		binding = q.inView(owner, binding)
-		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
-		if q.at.canary != nil {
-			binding = q.split(owner, binding)
-		}
+		binding = q.bindingFor(owner, binding)
 	}
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match, binding)
@@ -168,6 +164,16 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 		q.noData(owner)
 	}
 	return nil, false
+}
+
+// bindingFor returns the binding of a balanced name for the client of the query.
+func (q *question) bindingFor(owner dnsname.Wire, binding *zones.Binding) *zones.Binding {
+	binding = q.inView(owner, binding)
+	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+	if q.at.canary != nil {
+		binding = q.split(owner, binding)
+	}
+	return binding
 }
 
 // static adds a static record set, in the order that its zone says.
