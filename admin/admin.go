@@ -28,6 +28,7 @@
 //	GET    /v1/session                  the user of the token
 //	GET    /v1/version
 //	GET    /metrics                     for Prometheus
+//	GET    /debug/pprof/                profiles, with admin.debug
 //	GET    /                            the dashboard
 //	GET    /healthz                     200 while the server answers queries; needs no token
 //	GET    /readyz                      200 while the server should get queries, otherwise 503; needs no token
@@ -57,6 +58,7 @@ type Options struct {
 	ClientCA bool // a client certificate identifies a user; without it or a token a request is refused
 
 	Metrics http.Handler // serves /metrics; nil: there is none
+	Debug   bool         // serves profiles below /debug/pprof/
 }
 
 // api holds the data of the handlers. Its methods are safe for concurrent use.
@@ -94,6 +96,7 @@ func New(c *control.Control, o Options) http.Handler {
 	if o.Metrics != nil {
 		all.Handle("GET /metrics", a.auth(o.Metrics))
 	}
+	all.Handle("/debug/pprof/", a.auth(a.profiles()))
 	all.Handle("/", a.withDashboard(a.auth(a.whenServing(guarded))))
 	return withRequestID(all)
 }

@@ -17,6 +17,7 @@ type Admin struct {
 	Tokens       []AdminToken
 	TLS          AdminTLS
 	Allow        []netip.Prefix // networks that may connect, masked; empty: all
+	Debug        bool           // profiles of the process are served
 }
 
 // AdminTLS holds the certificate of the HTTP API.
@@ -43,6 +44,7 @@ func (d *decoder) admin(a *Admin) setter {
 			{name: "tokens", set: d.adminTokens(&a.Tokens)},
 			{name: "tls", set: d.adminTLS(&a.TLS)},
 			{name: "allow", set: d.networkList(&a.Allow, "write at least one network, or leave the key out to allow all")},
+			{name: "debug", set: setValue(&a.Debug, d.boolean)},
 		})
 		if !ok {
 			return

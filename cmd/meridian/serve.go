@@ -172,6 +172,6 @@ func adminHandler(metrics *telemetry.Metrics) func(*control.Control, config.Admi
 		if err != nil {
 			return nil, err
 		}
-		return admin.New(control, admin.Options{Tokens: tokens, ClientCA: cfg.TLS.ClientCA != "", Version: buildVersion(), Metrics: metrics.Handler(control)}), nil
+		return admin.New(control, admin.Options{Tokens: tokens, ClientCA: cfg.TLS.ClientCA != "", Version: buildVersion(), Metrics: metrics.Handler(control), Debug: cfg.Debug}), nil
 	}
 }
