@@ -200,6 +200,7 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 	a.answers(t, "192.0.2.4")
 	b.answers(t, "192.0.2.4")
 	awaitCanary(a, 0)
+	awaitCanary(b, 0)
 	if got := askFor(t, b.dnsAddress(t), "tcp", netip.MustParsePrefix("198.18.1.0/24")); got != (asked{"192.0.2.4", 0}) {
 		t.Errorf("after the canary: %+v", got)
 	}
