@@ -48,7 +48,7 @@ var below = map[string][]string{
 	"zones":                     {"config", "counterpart", "dnsname", "errtext", "pools"},
 	"transfer/tsig":             {"dnsname", "errtext"},
 	"transfer/journal":          {"dnsname"},
-	"transfer":                  {"config", "pools", "transfer/journal", "transfer/tsig", "zones", "dnsname", "dnssec"},
+	"transfer":                  {"config", "geo", "health", "pools", "transfer/journal", "transfer/tsig", "zones", "dnsname", "dnssec"},
 	"transfer/secondary":        {"counterpart", "dnsname", "errtext", "transfer/tsig", "zones"},
 	"transfer/catalog":          {"config", "dnsname", "transfer/secondary", "zones"},
 	"snapshot":                  {"transfer", "transfer/catalog", "transfer/secondary", "certs", "config", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health/probe", "loads", "pools", "server/limit", "zones", "transfer/tsig"},
