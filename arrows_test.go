@@ -81,6 +81,7 @@ var below = map[string][]string{
 	"bench/city":      {},
 	"bench/farm":      {"config"},
 	"bench/flood":     {},
+	"bench/forge":     {"counterpart"},
 	"bench/gen":       {"config", "counterpart"},
 	"bench/growth":    {"config"},
 	"bench/quicload":  {},
