@@ -313,11 +313,7 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 		case <-hangups:
 			l.handleReload(ctx, control.ReloadRequest{})
 		case request := <-l.control.Requests():
-			if upgraded != nil {
-				request.Answer(control.ReloadOutcome{Err: control.ErrUpgrading})
-				continue
-			}
-			l.handleReload(ctx, request)
+			l.reloadUnless(ctx, upgraded != nil, request)
 		case <-l.Upgrade:
 			upgraded, hangups = l.beginUpgrade(ctx, upgraded, control.UpgradeRequest{})
 		case request := <-l.control.Upgrades():
@@ -330,6 +326,15 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 			l.serveUpdatesOfSuccessor(ctx)
 		}
 	}
+}
+
+// reloadUnless reloads, or refuses to while an upgrade is under way.
+func (l *instance) reloadUnless(ctx context.Context, upgrading bool, request control.ReloadRequest) {
+	if upgrading {
+		request.Answer(control.ReloadOutcome{Err: control.ErrUpgrading})
+		return
+	}
+	l.handleReload(ctx, request)
 }
 
 // logServing logs that the process serves.

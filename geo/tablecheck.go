@@ -53,11 +53,14 @@ func (t *Table) checkRankings(limit tableLimit) error {
 			return errRankingsBroken
 		}
 	}
-	if each == 0 {
-		return nil // no ranking is ever read
-	}
-	for at := 0; at < len(t.leaves.flat); at += t.leaves.size {
-		if (uint64(t.leaves.ranking(Leaf(at/t.leaves.size)))+1)*uint64(each) > uint64(len(t.rankings.flat)) {
+	return t.checkLeaves()
+}
+
+// checkLeaves checks that each leaf record has a ranking that exists. Without regions, no ranking is ever read.
+func (t *Table) checkLeaves() error {
+	each := uint64(t.rankings.regions)
+	for at := 0; at < len(t.leaves.flat) && each > 0; at += t.leaves.size {
+		if (uint64(t.leaves.ranking(Leaf(at/t.leaves.size)))+1)*each > uint64(len(t.rankings.flat)) {
 			return errRankingsBroken
 		}
 	}

@@ -62,8 +62,11 @@ func TestSlowReaderIsLate(t *testing.T) {
 		after    time.Duration
 		want     bool
 	}{
-		{0, transferGrace, false}, {1, transferGrace + time.Second, false}, {1, transferGrace + 2*time.Second, true},
-		{10_000, transferGrace + 10_000*time.Second, false}, {10_000, transferGrace + 10_001*time.Second, true},
+		{0, transferGrace, false},
+		{1, transferGrace + time.Second, false},
+		{1, transferGrace + 2*time.Second, true},
+		{10_000, transferGrace + 10_000*time.Second, false},
+		{10_000, transferGrace + 10_001*time.Second, true},
 	} {
 		if got := late(begun, begun.Add(c.after), c.messages); got != c.want {
 			t.Errorf("%d messages after %s: %v", c.messages, c.after, got)

@@ -149,17 +149,22 @@ func (b *Book) receive(raw []byte, a arrival) (changed []health.ProbeID, err err
 		return nil, b.reject(&RejectionError{Replay, m.Vantage, fmt.Sprintf("message %d of boot %d of vantage %s was received before, or a later one", m.Seq, m.Boot, m.Vantage)})
 	}
 	*last = stamp{m.Sender, raw, a.now}
+	return b.apply(v, &m, &a), nil
+}
+
+// apply applies a message that is new to its vantage, and returns the probes with another opinion.
+func (b *Book) apply(v *Vantage, m *Message, a *arrival) (changed []health.ProbeID) {
 	switch {
 	case m.Block != nil:
-		return v.replace(m.Block.Number, m.Block.Entries), nil
+		return v.replace(m.Block.Number, m.Block.Entries)
 	case m.Record != nil:
 		if v.Address != m.Record.Address {
 			b.moved++
 		}
 		v.Address = m.Record.Address
-		return nil, nil
+		return nil
 	}
-	return v.applyHeartbeat(&m, &a), nil
+	return v.applyHeartbeat(m, a)
 }
 
 // holds reports whether a message is the last of its kind in b, octet by octet: it has been verified.
