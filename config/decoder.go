@@ -36,7 +36,7 @@ type decoder struct {
 	trustAt        nodeKey             // the same
 	clusterAt      nodeKey             // the same
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
-	firstLive      nodeKey             // the first pools: live of a zone whose serial is not the time
+	firstLive      nodeKey             // the first pools: live of a zone with a serial that is not the time
 	firstUpdated   nodeKey             // the first list of rules of updates
 	firstOverTLS   nodeKey             // the first rule of transfers over TLS
 	variables      map[nodeKey]string  // the environment variables of values

@@ -14,7 +14,7 @@ const (
 	LocalPreset    QuorumPreset = "local"    // each node decides alone
 )
 
-// QuorumScope defines whose decision a node follows.
+// QuorumScope defines which decision a node follows.
 type QuorumScope string
 
 // The values of QuorumScope.

@@ -16,7 +16,7 @@ type ClusterSummary struct {
 	Node    string `json:"node"`
 	Etcd    string `json:"etcd"`             // ok or unreachable
 	Mode    string `json:"mode"`             // how this node shares what it knows: etcd; direct or alone while etcd is unreachable
-	Fresh   int    `json:"fresh"`            // nodes and agents whose opinions count
+	Fresh   int    `json:"fresh"`            // nodes and agents with opinions that count
 	Nodes   int    `json:"nodes"`            // trusted nodes, with agents
 	Agents  int    `json:"agents,omitempty"` // those of them that are known to be agents
 	Kind    string `json:"kind"`             // of this process: node or agent

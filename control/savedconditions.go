@@ -41,7 +41,7 @@ type SavedRegion struct {
 	Family string `json:"family"`
 }
 
-// SavedDeferral is a member whose ejection is deferred.
+// SavedDeferral is a member with a deferred ejection.
 type SavedDeferral struct {
 	Pool   string    `json:"pool"`
 	Member string    `json:"member"`

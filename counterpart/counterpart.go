@@ -39,7 +39,7 @@ func Missing(t testing.TB, what string) {
 	t.Skip("SKIPPED: " + what)
 }
 
-// Find returns the path of a program. A test whose program is missing ends.
+// Find returns the path of a program. Without the program, the test ends.
 func Find(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)

@@ -28,7 +28,7 @@ func BuildAgent(b snapshot.Builder) snapshot.Builder {
 //	kept                            why
 //	------------------------------  -----------------------------------------------------
 //	node, cluster, admin, log       of the process
-//	state                           only with a shared configuration, whose copy is in it
+//	state                           only with a shared configuration: its copy is in it
 //	server.resolvers                for the targets of members
 //	checks, regions, pools          without how they answer; without checks that only nodes run
 func useAsAgent(cfg *config.Config) {

@@ -53,7 +53,7 @@ func liveTicker(s *snapshot.Snapshot) (ticks <-chan time.Time, stop func()) {
 	return ticker.C, ticker.Stop
 }
 
-// updateLive gives the zones whose transfers follow health states a higher serial if their records have changed.
+// updateLive gives the zones with transfers that follow health states a higher serial if their records have changed.
 func (l *instance) updateLive(g *generation, u *liveUpdates, now time.Time) {
 	s := l.snapshotOf(g)
 	if s.Live == nil {

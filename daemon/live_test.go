@@ -17,7 +17,7 @@ import (
 	"meridian/transfer/secondary"
 )
 
-// liveConfig has example.com, whose transfers follow the health states of two members at port %[2]d. %[1]s is a folder.
+// liveConfig has example.com, with transfers that follow the health states of two members at port %[2]d. %[1]s is a folder.
 const liveConfig = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}

@@ -7,7 +7,7 @@ import (
 	"meridian/zones"
 )
 
-// notifySecondaries notifies the secondaries of the zones whose serial has changed; at start, of all. No update is made at that
+// notifySecondaries notifies the secondaries of the zones with another serial; at start, of all. No update is made at that
 // time: an older serial must not follow that of the update.
 func (l *instance) notifySecondaries() {
 	l.updates.gate.lock()

@@ -154,7 +154,7 @@ func (l *instance) reportOverdue(k *keyKeeper, zones []snapshot.ZoneKeys) {
 	k.overdue = overdue
 }
 
-// reportExpiring reports each presigned zone whose signatures expire soon or have expired, once each.
+// reportExpiring reports each presigned zone with signatures that expire soon or have expired, once each.
 func (l *instance) reportExpiring(k *keyKeeper, zones []snapshot.ZoneKeys) {
 	expiring := map[string]bool{}
 	for i := range zones {

@@ -57,7 +57,7 @@ func TestSinkReadsSecretForEachRequest(t *testing.T) {
 	}
 }
 
-// TestOverrideReachesWebhook sets an override in a running server, whose configuration has a
+// TestOverrideReachesWebhook sets an override in a running server that has, in its configuration, a
 // webhook.
 func TestOverrideReachesWebhook(t *testing.T) {
 	got := make(chan event.Event, 10)

@@ -12,7 +12,7 @@ import (
 	"meridian/dnsname"
 )
 
-// A zone whose disk hangs delays a reload, and the reload delays no other zone.
+// A zone with a disk that hangs delays a reload, and the reload delays no other zone.
 func TestSlowZoneDelaysNoOtherZone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g updateGate

@@ -58,7 +58,7 @@ func NewProber(o Options) *Prober {
 	}
 }
 
-// Run probes until ctx ends, then waits for running probes, whose results no longer count; it does not wait for programs
+// Run probes until ctx ends, then waits for running probes: their results no longer count; it does not wait for programs
 // that cannot be killed. Call it once; Watch and the methods of a Watch wait for it to begin, and do nothing after it has
 // returned.
 func (p *Prober) Run(ctx context.Context) {

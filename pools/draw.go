@@ -72,7 +72,7 @@ func (s *Scratch) passRegion(v *frame, m int) {
 	}
 }
 
-// DrawBeginning returns the draw whose first random number, that of the pool of the request, is r.
+// DrawBeginning returns the draw with r as its first random number, that of the pool of the request.
 func DrawBeginning(r uint64) uint64 { return unmix(unmix(r) - golden) }
 
 // unmix is the inverse of mix. Its factors are the inverses modulo 2^64.

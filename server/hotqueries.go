@@ -18,7 +18,7 @@ import (
 	"meridian/snapshot"
 )
 
-// The queries whose signatures are made before clients ask them again.
+// The queries with signatures that are made before clients ask them again.
 const (
 	maxHot      = 4096
 	hotLifetime = 48 * time.Hour // after the last time that a signature was missing

@@ -60,7 +60,7 @@ func TestResetConnectionIsNotAdopted(t *testing.T) {
 	}
 }
 
-// TestBufferOfPassedConnectionIsNotReused passes connections that pipelined, whose queries are in buffers of the pool,
+// TestBufferOfPassedConnectionIsNotReused passes connections that pipelined: their queries are in buffers of the pool,
 // and takes all buffers of the pool while they are passed.
 func TestBufferOfPassedConnectionIsNotReused(t *testing.T) {
 	const connections, pipelined, part = 4, 240, 7

@@ -215,7 +215,7 @@ func TestProxiedClientsHaveTheirOwnLimit(t *testing.T) {
 	}
 }
 
-// TestProxiedConnectionIsNotPassed checks that an upgrade ends connections whose client only this process knows.
+// TestProxiedConnectionIsNotPassed checks that an upgrade ends connections with a client that only this process knows.
 func TestProxiedConnectionIsNotPassed(t *testing.T) {
 	world, _ := proxiedWorld(t)
 	s := listen(t, world, false, "127.0.0.1:0")

@@ -13,7 +13,7 @@ import (
 const (
 	// maxRefusalsOfClient is the number of refused transfers of one client that are logged in a minute.
 	maxRefusalsOfClient = 10
-	// maxRefusalClients is the number of clients whose refused transfers are logged in a minute.
+	// maxRefusalClients is the number of clients with a log line for a refused transfer in a minute.
 	maxRefusalClients = 64
 )
 

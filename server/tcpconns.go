@@ -142,7 +142,7 @@ type idleEntry struct {
 	index  int
 }
 
-// longestIdle returns the connection whose last query is the longest ago.
+// longestIdle returns the connection with the oldest last query.
 func (q *idleQueue) longestIdle() *openConn {
 	for {
 		first := (*q)[0]

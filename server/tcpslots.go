@@ -9,7 +9,7 @@ import (
 // tcpSlots bounds how many TCP connections compute answers at the same time, and
 // makes sure that the network is polled between two of them.
 //
-// A connection whose client pipelines never blocks, because its next query has always arrived.
+// A connection of a client that pipelines never blocks, because its next query has always arrived.
 // With one such connection for each processor, the Go scheduler would poll the network only every
 // 10 ms, and a UDP query would wait for a time slice of every busy connection. Therefore, a slot
 // that connections wait for is passed on through the network poller: it is a byte in a pipe. The

@@ -8,7 +8,7 @@ import (
 	"meridian/config"
 )
 
-// TestTransferWithSignaturesIsChecked has a zone whose secondaries serve it for a time, with policies of other times.
+// TestTransferWithSignaturesIsChecked has a zone that secondaries serve for a time, with policies of other times.
 func TestTransferWithSignaturesIsChecked(t *testing.T) {
 	for policy, want := range map[string]string{
 		"":                            "serves its copy for 168h0m0s (expire of the SOA), and signatures in it may end after 42h0m0s",

@@ -19,7 +19,7 @@ type Signing struct {
 	Zones []*dnssec.Zone // by zones.ZoneID, of the zones that are written in the configuration; nil: not signed
 
 	cfg     *config.Config
-	changed []int                         // zones whose plan has changes, to be written before they are used
+	changed []int                         // zones with changes in their plan, to be written before they are used
 	parents []parent                      // by zones.ZoneID
 	known   []atomic.Pointer[keys.Result] // by zones.ZoneID: the keys that are used now
 	maxTTLs []time.Duration               // by zones.ZoneID: the largest TTL; 0: unknown

@@ -101,7 +101,7 @@ func (j *Journals) Reopen(cfg *config.Config) {
 	}
 }
 
-// Ahead returns a zone whose journal has a later serial than is served: another process has made updates of it, which it acknowledged.
+// Ahead returns a zone with a later serial in its journal than is served: another process has made updates of it, which it acknowledged.
 func (j *Journals) Ahead(served *View) (zone dnsname.Name, ahead bool) {
 	for i := range served.Config.Zones {
 		z := &served.Config.Zones[i]

@@ -210,7 +210,7 @@ func TestMasterFileReportsAFullDisk(t *testing.T) {
 	}
 }
 
-// member is one whose health state a test changes.
+// member is one with a health state that a test changes.
 type member struct{ pool, name string }
 
 // TestLiveChangesLeadFromOneStateToTheNext changes health states at random. The records that a change deletes and adds make

@@ -108,7 +108,7 @@ func (s *Data) InChain(id NodeID) bool {
 	return n.sets > 0 || n.flags.has(isBalanced)
 }
 
-// At returns the node whose NSEC record matches a node, or covers it if it is an empty non-terminal.
+// At returns the node with the NSEC record that matches a node, or covers it if it is an empty non-terminal.
 func (c *Chains) At(node NodeID) NodeID {
 	if c.position[node] != 0 {
 		return node

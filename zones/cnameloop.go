@@ -135,7 +135,7 @@ func (c *compiler) findLoop(name dnsname.Name) poolRef {
 	return poolRef{}
 }
 
-// closedPools returns the largest set of pools whose answers all lead to pools of the set. It removes the pools that
+// closedPools returns the largest set of pools with answers that all lead to pools of the set. It removes the pools that
 // lead elsewhere until none remains.
 func closedPools(all map[pools.ID]poolAnswers) map[pools.ID]bool {
 	closed := make(map[pools.ID]bool, len(all))

@@ -11,7 +11,7 @@ import (
 // maxAliases is the number of names that an answer passes through.
 const maxAliases = 16
 
-// checkLoop warns of a CNAME or DNAME that leads back to itself, whose clients get no address, and of a chain that is
+// checkLoop warns of a CNAME or DNAME that leads back to itself, so that clients get no address, and of a chain that is
 // longer than an answer. A loop is reported once, at its first name.
 func (c *compiler) checkLoop(id NodeID) {
 	alias, at, ok := c.aliasAt(id)

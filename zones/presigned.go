@@ -15,7 +15,7 @@ import (
 // and each answer would cost too much (RFC 9276 3.2).
 const maxIterations = 50
 
-// Presigned is a zone whose file has the signatures. It is immutable.
+// Presigned is a zone with its signatures in its file. It is immutable.
 type Presigned struct {
 	Begins  time.Time // when the first of the signatures that expire then was made valid
 	Expires time.Time // when the first signature expires

@@ -17,7 +17,7 @@ func reportsName(agent dnsname.Name) dnsname.Wire {
 }
 
 // addReportAgent adds the record that answers the reports to server.report_agent, if zone z is the one that holds the
-// agent. A zone whose signatures are in its file, or that has primaries, must have the record itself.
+// agent. A zone with signatures in its file, or with primaries, must have the record itself.
 func (c *compiler) addReportAgent(z ZoneID) {
 	agent := c.cfg.Server.ReportAgent
 	if agent == "" || c.s.nodes[c.s.closest(agent.Wire())].zone != z || !c.within(agent.Wire(), z) {

@@ -20,7 +20,7 @@ const (
 	randomPause    = time.Millisecond       // between two queries for known names
 	randomTimeout  = 200 * time.Millisecond // after which one is lost
 	drain          = 50 * time.Millisecond  // for the answers to the last queries of the flood
-	warmUp         = 64                     // queries for each known name, whose answers are then in the cache
+	warmUp         = 64                     // queries for each known name, so that its answers are in the cache
 )
 
 // floodRandom measures in three phases, of which it prints one line:

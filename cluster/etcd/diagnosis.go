@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// diagnosisTimeout is the time limit for the connection to an endpoint whose error is wanted.
+// diagnosisTimeout is the time limit for the connection to an endpoint that returns the wanted error.
 const diagnosisTimeout = time.Second
 
 // diagnose returns a better error for one that only says that etcd has not answered in time: what the first endpoint fails with

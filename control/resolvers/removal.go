@@ -35,7 +35,7 @@ func (m *removal) has(members []pools.MemberNames) bool {
 	return slices.ContainsFunc(members, func(names pools.MemberNames) bool { return m.members[names] })
 }
 
-// maxRemovals is the maximum number of removals whose answers are followed; the others are not measured.
+// maxRemovals is the maximum number of removals that are followed by their answers; the others are not measured.
 const maxRemovals = 32
 
 // SetRemovals makes all the active removals: those that are new begin at now, others end.

@@ -131,7 +131,7 @@ func equalFolders(t *testing.T, a, b string) {
 	}
 }
 
-// hasFiles checks a list of files, whose paths have a prefix in place of the first slash.
+// hasFiles checks a list of files: their paths have a prefix in place of the first slash.
 func hasFiles(t *testing.T, list, prefix string) {
 	t.Helper()
 	for _, file := range installed {

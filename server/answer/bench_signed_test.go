@@ -28,7 +28,7 @@ func BenchmarkSignedFastPath(b *testing.B) {
 	}
 }
 
-// BenchmarkSignatureMiss measures answers whose signature is not in the cache: each one is in another slot. The metric
+// BenchmarkSignatureMiss measures answers without a signature in the cache: each one is in another slot. The metric
 // x-raw is their time relative to the signature alone, measured in turn.
 func BenchmarkSignatureMiss(b *testing.B) {
 	s := answertest.World(b)

@@ -11,7 +11,7 @@ import (
 	"meridian/zones"
 )
 
-// Canary is a second snapshot, whose bindings and pools decide for a share of the clients. All else of an answer is from the
+// Canary is a second snapshot: its bindings and pools decide for a share of the clients. All else of an answer is from the
 // snapshot that serves: names, static records, SOA, signatures and options. So a client sees one zone with one serial, and
 // transfers and updates know nothing of the canary:
 //

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A duration is counted in two ways, which Prometheus calls native and classic: in buckets whose bounds grow by the
+// A duration is counted in two ways, which Prometheus calls native and classic: in buckets with bounds that grow by the
 // factor 2^(1/8), and in a few buckets with round bounds.
 const (
 	bucketsPerDouble = 8

@@ -14,7 +14,7 @@ import (
 // for the last name, or three NSEC3 records.
 const maxProofs = maxChain + 3
 
-// proofs holds the nodes whose NSEC records prove an answer, each once.
+// proofs holds the nodes with the NSEC records that prove an answer, each once.
 type proofs struct {
 	n     int
 	nodes [maxProofs]zones.NodeID

@@ -67,7 +67,7 @@ func (q *quarantine) add(packet []byte, p QuarantinedPacket) *[]*quarantined {
 	return &all
 }
 
-// ReleaseQuarantined ends the quarantine of the packets whose time has passed.
+// ReleaseQuarantined ends the quarantine of the packets that have been in it long enough.
 func (e *Engine) ReleaseQuarantined(now time.Time) {
 	q := &e.quarantine
 	q.mu.Lock()

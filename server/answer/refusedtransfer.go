@@ -42,7 +42,7 @@ var signatureErrors = map[uint16]string{
 	tsig.BadTrunc: "BADTRUNC: the client truncates signatures",
 }
 
-// reportBadSignature keeps a transfer whose signature has an error for TakeRefusedTransfer.
+// reportBadSignature keeps a transfer with an error in its signature for TakeRefusedTransfer.
 func (r *Responder) reportBadSignature() {
 	q := &r.query
 	if q.opcode() == dns.OpcodeQuery && q.class == dns.ClassINET && (q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR) {

@@ -16,7 +16,7 @@ func (l *ringList[R]) add(ring R) R {
 	return ring
 }
 
-// current returns all rings, and removes those of removed responders, whose records are final.
+// current returns all rings, and removes those of removed responders: their records are final.
 func (l *ringList[R]) current() []R {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // Outcome is the result of a query for its client.
 type Outcome uint8
 
-// The outcomes. Those below OutcomeTruncated are the response codes of the header; BADCOOKIE, whose code does not fit
+// The outcomes. Those below OutcomeTruncated are the response codes of the header; BADCOOKIE, with a code that does not fit
 // there, has the place of YXRRSET, which no answer to a QUERY has.
 const (
 	OutcomeTruncated Outcome = 16 + iota // the client may repeat the query over TCP

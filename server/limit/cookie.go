@@ -106,7 +106,7 @@ func (h *hashInput) set(cookie []byte, source netip.Addr) {
 
 func (h *hashInput) sum(s secret) uint64 { return siphash.Hash(s.k0, s.k1, h.data[:h.size]) }
 
-// madeBy returns the index of the secret whose hash is sum, or -1. The comparison takes constant time: it is one of
+// madeBy returns the index of the secret with the hash sum, or -1. The comparison takes constant time: it is one of
 // words.
 func (h *hashInput) madeBy(secrets []secret, sum uint64) int {
 	for i, s := range secrets {

@@ -103,7 +103,7 @@ func (j *Journal) Hide(records []Record) error {
 	return j.rewriteLocked()
 }
 
-// Begin sets the serial and the digest of a zone whose change from an earlier state is not known. The history begins with
+// Begin sets the serial and the digest of a zone that came from an earlier state by unknown changes. The history begins with
 // it; the overlay stays. It does not write: there may be many zones, and what a crash loses can be found again. Save does.
 //
 // If the serial is not higher than the one before, the serials up to that one have had more than one content: no difference

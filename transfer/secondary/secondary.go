@@ -139,7 +139,7 @@ const (
 	failingPause  = 100 * time.Millisecond // for each of more zones, which are checked at random times
 )
 
-// failingLocked counts the zones whose last check failed.
+// failingLocked counts the zones with a failed last check.
 func (k *Keeper) failingLocked() (n int) {
 	for _, z := range k.zones {
 		if z.fails() {

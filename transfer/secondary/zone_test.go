@@ -600,7 +600,7 @@ func TestPrimaryIsAskedForFewZonesAtOnce(t *testing.T) {
 	})
 }
 
-// TestSilentPrimaryDelaysOnlyItsZones has many zones whose first primary accepts questions and never answers.
+// TestSilentPrimaryDelaysOnlyItsZones has many zones with a first primary that accepts questions and never answers.
 func TestSilentPrimaryDelaysOnlyItsZones(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2)

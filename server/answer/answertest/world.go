@@ -214,7 +214,7 @@ func SignedQueries(t testing.TB) map[string][]byte {
 	return queries
 }
 
-// Spread is a configuration whose regions report loads from URL, and shed. The clients of a lost region are spread over
+// Spread is a configuration with regions that report loads from URL, and shed. The clients of a lost region are spread over
 // the others.
 const Spread = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
