@@ -35,7 +35,7 @@ func (a *api) auditedReport(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reportOf is what an audited report is about.
+// reportOf is the subject of an audited report.
 type reportOf struct{ user, subject string }
 
 // maxReports is the number of reports that lastReports remembers.

@@ -22,7 +22,7 @@ import (
 // Pair names the files of a certificate with its chain, and of its key.
 type Pair struct{ Cert, Key string }
 
-// Material is what a server needs for TLS. It is immutable.
+// Material has all that a server needs for TLS. It is immutable.
 type Material struct {
 	Certificates []tls.Certificate // the first one is for clients that name no other
 	TicketKeys   [][32]byte        // of session tickets: the first one makes them, all are accepted

@@ -49,7 +49,7 @@ const (
 // Modes lists the modes.
 func Modes() []Mode { return []Mode{ViaStore, ViaNodes, Alone} }
 
-// contact is what a node knows of its exchanges since the transport is away.
+// contact describes the exchanges of a node since the transport is away.
 type contact struct {
 	at    time.Time        // of the last exchange; zero: none
 	nodes map[string]*peer // that were asked

@@ -12,7 +12,7 @@ import (
 	"meridian/health"
 )
 
-// Status is what a node knows of its cluster.
+// Status is the cluster as a node sees it.
 type Status struct {
 	Cluster       string
 	Node          string
@@ -48,7 +48,7 @@ func (s *Status) Agents() (n int) {
 	return n
 }
 
-// VantageStatus is what a node knows of a vantage.
+// VantageStatus is a vantage as a node sees it.
 type VantageStatus struct {
 	Name      string
 	Region    string        // empty: not known yet

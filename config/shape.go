@@ -12,7 +12,7 @@ type shapes struct {
 	of map[*yaml.Node]*shape
 }
 
-// shape is what the decoder accepts at one node.
+// shape describes the content that the decoder accepts at one node.
 type shape struct {
 	seen       bool     // the decoder has looked at the node
 	rejected   bool     // the node is of another kind than the decoder wants

@@ -25,7 +25,7 @@ type Notified struct {
 	Source  netip.Addr // of the notifications; invalid: the choice of the system
 }
 
-// TransferPools is what a transfer has at balanced names.
+// TransferPools says which records a transfer has at balanced names.
 type TransferPools string
 
 // The values of TransferPools.

@@ -24,7 +24,7 @@ type ClusterSummary struct {
 	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
 }
 
-// ClusterStatus is what this node knows of its cluster.
+// ClusterStatus is the cluster as this node sees it.
 type ClusterStatus struct {
 	Cluster       string            `json:"cluster"`
 	Node          string            `json:"node"`
@@ -89,7 +89,7 @@ func (c *Control) clusterInputs(at *view) (s ClusterInputs) {
 	return s
 }
 
-// ClusterNode is what this node knows of a node of its cluster.
+// ClusterNode is a node of the cluster as this node sees it.
 type ClusterNode struct {
 	Name      string  `json:"name"`
 	Kind      string  `json:"kind"`             // node, or agent: it answers no queries

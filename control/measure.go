@@ -16,7 +16,7 @@ import (
 	"meridian/transfer/secondary"
 )
 
-// Measurement is what a running server exports as metrics.
+// Measurement holds the values that a running server exports as metrics.
 type Measurement struct {
 	answer.Counters
 	Answers     answer.AnswerTotals

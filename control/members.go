@@ -25,7 +25,7 @@ type memberConflicts struct {
 	all []catalog.Conflict
 }
 
-// CatalogStatus is what is known of a catalog of other servers, as JSON.
+// CatalogStatus is the state of a catalog of other servers, as JSON.
 type CatalogStatus struct {
 	Members   int                `json:"members"` // that are served for it
 	Leaving   int                `json:"leaving"` // of these, that it does not list any more

@@ -34,7 +34,7 @@ type SharedRecord struct {
 	Override Override  `json:"override"`
 }
 
-// SavedShared is what a node knows of the store of its cluster.
+// SavedShared is the store of the cluster as this node knows it.
 type SavedShared struct {
 	Cluster string         `json:"cluster"`
 	Seen    time.Time      `json:"seen,omitzero"` // when the node has last read the store
@@ -68,7 +68,7 @@ func (c *Control) sharingProblem() string {
 	return ""
 }
 
-// sharedRecords is what Control knows of the store of the cluster. The mutex of Control guards it.
+// sharedRecords is the store of the cluster as Control knows it. The mutex of Control guards it.
 type sharedRecords struct {
 	records   map[string]SharedRecord // by key
 	seen      time.Time               // when the store was last read

@@ -96,7 +96,7 @@ func (s *sharedOverrides) receive(u etcd.TableUpdate) {
 	s.note(u, r, lost)
 }
 
-// received is what entries of the table say.
+// received holds the content of entries of the table.
 type received struct {
 	records []control.SharedRecord
 	stored  map[string]storedRecord

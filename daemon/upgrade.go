@@ -28,7 +28,7 @@ type upgrading struct {
 	err       error
 }
 
-// inheritance is what a process passes to the one that takes over.
+// inheritance holds the data that a process passes to the one that takes over.
 type inheritance struct {
 	State   json.RawMessage `json:"state"`
 	Audit   *control.Audit  `json:"audit,omitempty"` // of the request for the upgrade

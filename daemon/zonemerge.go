@@ -63,7 +63,7 @@ func withChanges(s *snapshot.Snapshot, changes []zones.ZoneChange) (*snapshot.Sn
 	return s.WithUpdates(data, updated), nil
 }
 
-// mergeResult is what became of merged zones.
+// mergeResult is the result of merging zones.
 type mergeResult uint8
 
 const (

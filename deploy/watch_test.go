@@ -15,7 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// dashboard is what the tests need of a Grafana dashboard.
+// dashboard has the parts of a Grafana dashboard that the tests need.
 type dashboard struct {
 	UID        string `json:"uid"`
 	Title      string `json:"title"`

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// tableLimit is what the rankings of a table may hold: regions below a number, or matches, with lists that end in NoMatch.
+// tableLimit limits the content of the rankings of a table: regions below a number, or matches, with lists that end in NoMatch.
 type tableLimit struct {
 	number  int
 	matches bool

@@ -19,7 +19,7 @@ import (
 	"syscall"
 )
 
-// Use is what a socket is used for.
+// Use is the purpose of a socket.
 type Use string
 
 // The uses of sockets.

@@ -28,7 +28,7 @@ func (r results) add(o probe.Outcome, now time.Time, broken bool) results {
 	return r
 }
 
-// opinion is what one vantage finds of a target: its own results by rise and fall, without anything that holds a health
+// opinion is the state of a target that one vantage finds: its own results by rise and fall, without anything that holds a health
 // state back.
 type opinion struct {
 	verdict Verdict   // Unknown, Up or Down

@@ -141,7 +141,7 @@ func (o *distribution) drawsEvenly(v *frame) bool {
 	return !v.spread
 }
 
-// drawState is what is left after some draws.
+// drawState has the members that are left after some draws.
 type drawState struct {
 	sets []uint64 // v.eligible, v.canGive and, under spread, v.remainingRegions
 	left int      // of the answers

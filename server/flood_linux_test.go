@@ -91,7 +91,7 @@ func TestFloodFromManyNetworks(t *testing.T) {
 	}
 }
 
-// floodQuestion is what all clients ask for.
+// floodQuestion is the question of all clients.
 func floodQuestion() *dns.Msg { return question("text.gslb.example.com.", dns.TypeTXT, "") }
 
 // flood sends queries from many sources, and counts what comes back.

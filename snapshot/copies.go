@@ -14,7 +14,7 @@ import (
 	"meridian/zones"
 )
 
-// Known is what a server keeps from one snapshot to the next.
+// Known holds the data that a server keeps from one snapshot to the next.
 type Known struct {
 	Copies  zones.Copies    // of zones that have primaries; others are read from the state directory
 	Members catalog.Members // of catalogs; nil: they are read from there

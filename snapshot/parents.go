@@ -11,7 +11,7 @@ import (
 	"meridian/dnssec/keys"
 )
 
-// parent is what is known of the parent of a zone. AskParents writes it, UpdateKeys reads it.
+// parent holds the data about the parent of a zone. AskParents writes it, UpdateKeys reads it.
 type parent struct {
 	view  atomic.Pointer[keys.DSView] // the answers of all servers, until UpdateKeys has used them; nil: none
 	waits atomic.Bool                 // a rollover waits for the parent

@@ -218,7 +218,7 @@ func (s *Signing) writeKeys() error {
 	return nil
 }
 
-// KeyUpdate is what UpdateKeys did.
+// KeyUpdate is the result of UpdateKeys.
 type KeyUpdate struct {
 	Next    time.Time // when a key changes by itself; zero: never
 	Changes []KeyChange

@@ -228,7 +228,7 @@ func JournalFile(state string, zone dnsname.Name) string {
 	return filepath.Join(state, folderName, name+".journal")
 }
 
-// View is what a snapshot has for transfers.
+// View has the parts of a snapshot that transfers need.
 type View struct {
 	Config   *config.Config
 	Data     *zones.Data

@@ -9,7 +9,7 @@ import (
 	"meridian/dnsname"
 )
 
-// numbering is what holds for the nodes of data, and of all data that updates make of it. It finds the delegations to a
+// numbering is shared by data and all data that updates make of it. It finds the delegations to a
 // nameserver, so that a change of its address does not look at all names. It may have more than exist.
 type numbering struct {
 	mu     sync.Mutex // updates are made one after the other; guards the fields below

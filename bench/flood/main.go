@@ -177,7 +177,7 @@ const (
 	probeTimeout  = 2 * time.Second
 )
 
-// probed is what queries over UDP have met.
+// probed counts the answers to queries over UDP.
 type probed struct {
 	latencies []time.Duration // in ascending order
 	lost      int

@@ -16,7 +16,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// point is what a server of one size takes.
+// point has the processor time and memory of a server of one size.
 type point struct {
 	size            int
 	start, reload   float64 // seconds of processor time

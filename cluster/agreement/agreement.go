@@ -33,7 +33,7 @@ func (r Region) Present() int { return r.Up + r.Down }
 // Votes reports whether more than half of the vantages are present.
 func (r Region) Votes() bool { return 2*r.Present() > r.Vantages }
 
-// Decision is what the vantages decide.
+// Decision is the decision of the vantages.
 type Decision struct {
 	Verdict health.Verdict // Up or Down; Unknown: they do not decide, and the state before holds
 	Reason  string         // for the log and explain

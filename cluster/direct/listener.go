@@ -52,7 +52,7 @@ type Listener struct {
 	reported map[Refusal]time.Time
 }
 
-// client is what a listener knows of a vantage.
+// client holds the requests of a vantage to a listener.
 type client struct {
 	since    time.Time // when the present heartbeat began
 	requests int       // in it

@@ -27,7 +27,7 @@ type Entry struct {
 	Deleted  bool  // the key was deleted at Revision
 }
 
-// TableUpdate is what a table has received. The zero value says that etcd cannot be read.
+// TableUpdate holds the entries that a table has received. The zero value says that etcd cannot be read.
 type TableUpdate struct {
 	Entries   []Entry
 	Complete  bool  // Entries are all of the table; false: they have been written just now

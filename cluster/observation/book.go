@@ -48,7 +48,7 @@ type RejectionError struct {
 
 func (e *RejectionError) Error() string { return e.Detail }
 
-// Vantage is what is known of a vantage.
+// Vantage holds the messages of a vantage.
 type Vantage struct {
 	Sender                // of its last heartbeat; Seq 0: none has come
 	Heartbeat   Heartbeat // the last

@@ -79,7 +79,7 @@ type NodeRecord struct {
 	Address netip.AddrPort
 }
 
-// Message is what a vantage publishes: a block, a record or a heartbeat.
+// Message is published by a vantage: a block, a record or a heartbeat.
 type Message struct {
 	Sender
 	Block     *Block      // nil: it is none

@@ -410,7 +410,7 @@ func (n *Node) countSkew(now time.Time) {
 	}
 }
 
-// Status is what a node knows of the shared configuration.
+// Status is the shared configuration as a node sees it.
 type Status struct {
 	Target Target
 	Acks   []NodeAck // by name

@@ -24,7 +24,7 @@ type Value struct {
 	Revision int64
 }
 
-// Change is what a writer changes.
+// Change is the change of a writer.
 type Change struct {
 	If      map[string]int64 // the revisions that records must have; 0: there is none
 	Puts    map[string][]byte

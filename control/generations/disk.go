@@ -17,7 +17,7 @@ import (
 // maxContent bounds the text of a generation, which is decompressed in memory.
 const maxContent = 1 << 30
 
-// content is what a file of the store holds: JSON, compressed by gzip, which has a checksum.
+// content is the content of a file of the store: JSON, compressed by gzip, which has a checksum.
 type content struct {
 	Generation
 	Texts []File `json:"texts"`

@@ -40,7 +40,7 @@ type Table struct {
 	removals []*removal
 }
 
-// resolver is what is known of a resolver.
+// resolver holds the data about a resolver.
 type resolver struct {
 	addr        netip.Addr
 	first, last time.Time

@@ -37,7 +37,7 @@ type Input struct {
 	Generate func(zone dnsname.Name, flags uint16, algorithm uint8) (*dnssec.Key, error) // nil: dnssec.Generate
 }
 
-// Plan is what to change now, and what comes next.
+// Plan has the changes to make now, and the next step.
 type Plan struct {
 	Keys    []*Key // all keys after the changes
 	Changed []*Key // those that differ from the files

@@ -67,7 +67,7 @@ const (
 	Released = "zone left to the configuration" // or its catalog was removed from there
 )
 
-// Change is what has happened to a zone.
+// Change is a change of a zone of a catalog.
 type Change struct {
 	What    string
 	Zone    dnsname.Name

@@ -344,7 +344,7 @@ func (z *zone) jitter(wait time.Duration) time.Duration {
 	return wait - time.Duration(z.keeper.Jitter()*float64(wait)/10)
 }
 
-// Status is what is known of a zone, as JSON.
+// Status is the state of a zone, as JSON.
 type Status struct {
 	Zone      dnsname.Name `json:"zone"`
 	State     string       `json:"state"`             // ready, waiting (no primary has sent it yet), expired
