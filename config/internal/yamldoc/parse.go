@@ -174,7 +174,12 @@ func syntaxError(data []byte, err error) *Error {
 // unknownAnchor finds the alias with the anchor that the parser did not find.
 func unknownAnchor(data []byte, what string) *Error {
 	name := strings.TrimSuffix(strings.TrimPrefix(what, "unknown anchor '"), "' referenced")
-	at := max(bytes.Index(data, []byte("*"+name)), 0)
+	// Not an alias: a part of another one, of a comment or of a quoted text.
+	alias := regexp.MustCompile(`(?m)^(?:(?:[^#"'\n]|"[^"\n]*"|'[^'\n]*')*[ ,\[{])?(\*` + regexp.QuoteMeta(name) + `)(?:[^0-9A-Za-z_-]|$)`)
+	at := 0
+	if found := alias.FindSubmatchIndex(data); found != nil {
+		at = found[2]
+	}
 	return &Error{
 		Pos:  posAt(data, at),
 		What: "invalid YAML: unknown anchor " + errtext.Quote(name),
