@@ -77,8 +77,8 @@ const memberZone = "    nameservers: {ns.example.net.: []}\n    contact: host@ex
 
 // TestCatalogHasItsMembers reads the records of a catalog (RFC 9432 4.1 to 4.3.2).
 func TestCatalogHasItsMembers(t *testing.T) {
-	for _, catalog := range []string{"catalog.example.net", "invalid"} {
-		text := "catalogs:\n  " + catalog + ":\n    produce: true\n" + memberZone + "zones:\n"
+	for _, catalog := range []string{"catalog.example.net", "catalog.invalid"} {
+		text := "state: state\ncatalogs: {" + catalog + ": {produce: true}}\nzones:\n"
 		for i := range 20 {
 			text += fmt.Sprintf("  z%d.example.com:\n%s", i, memberZone)
 			switch i % 3 {
