@@ -227,10 +227,9 @@ func TestSecondariesServeValidAnswers(t *testing.T) {
 			serial := verify("a.b.c.example.com.", "TXT", 0)
 			p.update(t, "k8s.example.com.")
 			serial = verify("k8s.example.com.", "A", serial+1)
-			zsks := zoneKeyTags(t, secondary)
 			counterpart.Await(t, func() error {
-				if now := zoneKeyTags(t, secondary); slices.Equal(now, zsks) {
-					return fmt.Errorf("the zone keys are %v", now)
+				if tags := zoneKeyTags(t, secondary); len(tags) < 2 { // a rollover publishes the next key beside the present one
+					return fmt.Errorf("the zone keys are %v", tags)
 				}
 				return nil
 			})

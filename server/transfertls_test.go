@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -114,6 +115,49 @@ func TestRulesWithTLSRefuseOtherConnections(t *testing.T) {
 		conn := dialQUIC(t, s.EncryptedAddrs()[answer.DoQ][0], settingsOf(t, dir, cert, 0, "doq"))
 		if m := readQUIC(t, sendQUIC(t, conn, quicQuery(t, asked{zone: "certified.example."}.message()))); m.Rcode != want {
 			t.Errorf("QUIC with the certificate %q: %v", cert, m)
+		}
+	}
+}
+
+// TestRightKeyDoesNotReplaceTLS signs AXFR and IXFR with the key of a rule with tls. Only over TLS is the zone sent.
+func TestRightKeyDoesNotReplaceTLS(t *testing.T) {
+	_, dir := securedWorld(t)
+	const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ=="
+	if err := os.WriteFile(dir+"/xfr.key", []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := "tsig: {xfr: {secret_file: DIR/xfr.key}}" + strings.ReplaceAll(securedConfig, "tls: true", "key: xfr, tls: true")
+	s := serve(t, answertest.Build(t, strings.ReplaceAll(text, "DIR", dir), ""), false, "127.0.0.1:0")
+	plain, over := s.Addrs()[0], s.EncryptedAddrs()[answer.DoT][0]
+	for _, asks := range []*dns.Msg{new(dns.Msg).SetAxfr("any.example."), new(dns.Msg).SetIxfr("any.example.", 1, "ns.", "h.")} {
+		kind := dns.TypeToString[asks.Question[0].Qtype]
+		ask := func(conn net.Conn, key string) int {
+			t.Helper()
+			defer conn.Close()
+			c := &dns.Conn{Conn: conn, TsigSecret: map[string]string{"xfr.": secret}}
+			_ = c.SetDeadline(time.Now().Add(eventTimeout))
+			m := asks.Copy()
+			if key != "" {
+				m.SetTsig(key, dns.HmacSHA256, 300, time.Now().Unix())
+			}
+			if err := c.WriteMsg(m); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := c.ReadMsg()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.Rcode
+		}
+		secure := func() net.Conn { return dialTLS(t, over, settingsOf(t, dir, "", 0, "dot")) }
+		if got := ask(dial(t, "tcp", plain), "xfr."); got != dns.RcodeRefused {
+			t.Errorf("%s by plain TCP with the key: %s", kind, dns.RcodeToString[got])
+		}
+		if got := ask(secure(), ""); got != dns.RcodeRefused {
+			t.Errorf("%s over TLS without the key: %s", kind, dns.RcodeToString[got])
+		}
+		if got := ask(secure(), "xfr."); got != dns.RcodeSuccess {
+			t.Errorf("%s over TLS with the key: %s", kind, dns.RcodeToString[got])
 		}
 	}
 }

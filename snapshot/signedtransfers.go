@@ -12,8 +12,8 @@ import (
 	"meridian/zones"
 )
 
-// checkSignedTransfers checks the zones with transfer.sign. data is nil if the zones have errors.
-func checkSignedTransfers(cfg *config.Config, data *zones.Data, report *zones.Report) {
+// checkSignedTransfers checks the zones with transfer.sign, each of at most so many names. data is nil if the zones have errors.
+func checkSignedTransfers(cfg *config.Config, data *zones.Data, most int, report *zones.Report) {
 	if data == nil {
 		return
 	}
@@ -25,8 +25,8 @@ func checkSignedTransfers(cfg *config.Config, data *zones.Data, report *zones.Re
 			continue
 		}
 		path := z.Path() + ".transfer.sign"
-		if names := summary[zone].Names; names > transfer.MaxSignedNames {
-			report.AddError(cfg.ErrorAt(z.Pos, path, fmt.Sprintf("the zone has %d names; a transfer with signatures is for at most %d", names, transfer.MaxSignedNames),
+		if names := summary[zone].Names; names > most {
+			report.AddError(cfg.ErrorAt(z.Pos, path, fmt.Sprintf("the zone has %d names; a transfer with signatures is for at most %d", names, most),
 				"leave sign out, and let the secondary sign the zone with the same keys"))
 		}
 		if expire, left := expireOf(data, zone), transfer.LeastLifetime(policy.Validity, policy.Refresh); expire > left {

@@ -66,7 +66,7 @@ func build(cfg *config.Config, known Known, open opener) (*Snapshot, []config.Er
 	checkPrimaries(cfg, report)
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
-	checkSignedTransfers(cfg, data, report)
+	checkSignedTransfers(cfg, data, transfer.MaxSignedNames, report)
 	cookies, keyring := openCookies(cfg, report), openTSIG(cfg, report)
 	certificates, trust := openCertificates(cfg, report), openTrust(cfg, report)
 	warnings, err := report.Join()

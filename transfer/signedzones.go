@@ -82,7 +82,7 @@ func SigningZones(cfg *config.Config) (all []zones.ZoneID) {
 var errNoSignedZones = errors.New("this server signs no zones for transfers")
 
 // Content returns a zone with signatures: that of the serial of plain, or of a later one. It signs the zone if that was not done for
-// the serial yet, which takes about 100 microseconds a name.
+// the serial yet: BenchmarkSign measures the time.
 func (s *SignedZones) Content(z *config.Zone, zone *dnssec.Zone, plain *Content) (*Content, error) {
 	if s == nil || zone == nil {
 		return nil, errNoSignedZones

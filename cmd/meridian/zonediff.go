@@ -31,6 +31,9 @@ A place is one of
 At balanced names, configurations and servers have the answer to a client of unknown location with all
 members up. The serial is printed, and a different one alone is no difference.
 
+If only one of the places has the zone with signatures, such as a secondary of a zone with transfer.sign, the
+RRSIG, NSEC, NSEC3, NSEC3PARAM, DNSKEY, CDS and CDNSKEY records are not compared, and their number is printed.
+
 Exit: 0 if the zones are equal; 1 if they differ; 2 on an error.`
 
 // The exit codes of meridian zone diff.
@@ -143,7 +146,8 @@ func (d *zoneDiff) exported(c *cobra.Command, zone dnsname.Name, server string) 
 // zoneRecords are the records of a zone, as text.
 type zoneRecords struct {
 	serial  uint32
-	records map[string]bool
+	records map[string]bool // true: signing makes it
+	signed  bool            // there is a signature
 }
 
 // add adds a record in the form that all places have: its owner in lower case, an SOA record without its serial.
@@ -153,7 +157,17 @@ func (z *zoneRecords) add(rr dns.RR) {
 	if soa, ok := rr.(*dns.SOA); ok {
 		z.serial, soa.Serial = soa.Serial, 0
 	}
-	z.records[rr.String()] = true
+	z.records[rr.String()] = madeBySigning(rr.Header().Rrtype)
+	z.signed = z.signed || rr.Header().Rrtype == dns.TypeRRSIG
+}
+
+// madeBySigning reports whether a server that signs a zone makes the records of a type.
+func madeBySigning(rrtype uint16) bool {
+	switch rrtype {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
 }
 
 func masterFileRecords(file string, zone dnsname.Name) (*zoneRecords, error) {
@@ -183,17 +197,26 @@ type zoneDifference struct {
 	Serials [2]uint32    `json:"serials"`
 	Deleted []string     `json:"deleted"` // records that only the first has
 	Added   []string     `json:"added"`   // records that only the second has
+
+	NotCompared int `json:"not_compared,omitempty"` // records that signing makes, if only one of the zones is signed
 }
 
+// compareZones compares two zones. If only one is signed, the records that signing makes are left out.
 func compareZones(first, second *zoneRecords) zoneDifference {
-	return zoneDifference{Serials: [2]uint32{first.serial, second.serial}, Deleted: onlyIn(first, second), Added: onlyIn(second, first)}
+	d := zoneDifference{Serials: [2]uint32{first.serial, second.serial}}
+	all := first.signed == second.signed
+	d.Deleted = d.onlyIn(first, second, all)
+	d.Added = d.onlyIn(second, first, all)
+	return d
 }
 
-// onlyIn returns the records of a zone that another one does not have, in the order of their names.
-func onlyIn(zone, other *zoneRecords) []string {
+// onlyIn returns the records of a zone that another one does not have, in the order of their names: all, or those that signing does not make.
+func (d *zoneDifference) onlyIn(zone, other *zoneRecords, all bool) []string {
 	only := []string{}
 	for _, r := range slices.Sorted(maps.Keys(zone.records)) {
-		if !other.records[r] {
+		if zone.records[r] && !all {
+			d.NotCompared++
+		} else if _, has := other.records[r]; !has {
 			only = append(only, r)
 		}
 	}
@@ -208,6 +231,9 @@ func (d *zoneDifference) print(w io.Writer, output outputFlag) error {
 	out := &textWriter{w: w}
 	if d.Serials[0] != d.Serials[1] {
 		out.line("; serial %d and %d", d.Serials[0], d.Serials[1])
+	}
+	if d.NotCompared > 0 {
+		out.line("; %d records that signing makes are not compared: only one of the zones is signed", d.NotCompared)
 	}
 	type line struct{ sign, text string }
 	var lines []line
