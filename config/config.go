@@ -391,6 +391,7 @@ type Zone struct {
 	Nameservers []Nameserver
 	Contact     dnsname.Name // the mailbox in SOA RNAME form; empty without `contact`
 	TTL         uint32       // seconds, of answers from pools
+	DegradedTTL uint32       // as that of a BalancedName
 	NegativeTTL uint32       // seconds, SOA minimum
 	File        string       // path of a master file; empty: none
 	FilePos     Pos
@@ -433,13 +434,14 @@ type Nameserver struct {
 
 // BalancedName binds a name to a pool.
 type BalancedName struct {
-	Name    dnsname.Name // absolute; the leftmost label may be *
-	Pool    string
-	TTL     uint32   // seconds; default: the zone's
-	Answers int      // default: the pool's
-	HTTPS   *Service // nil: the pool provides no HTTPS record
-	ECS     ECS
-	Pos     Pos
+	Name        dnsname.Name // absolute; the leftmost label may be *
+	Pool        string
+	TTL         uint32   // seconds; default: the zone's
+	DegradedTTL uint32   // the TTL while a member that the answer could have used is down, drained or uncertain; 0: TTL
+	Answers     int      // default: the pool's
+	HTTPS       *Service // nil: the pool provides no HTTPS record
+	ECS         ECS
+	Pos         Pos
 
 	AAAA     *BalancedName // the binding for AAAA, if that has a pool of its own; else nil
 	OnlyAAAA bool          // this is the AAAA of another binding

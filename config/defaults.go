@@ -75,7 +75,7 @@ func newDefaults() defaults {
 
 		signing: defaultSigning(),
 		dnssec:  DNSSEC{Cache: 64 << 20},
-		service: Service{Priority: 1, Target: ".", ALPN: []string{"h2"}},
+		service: Service{Priority: 1, Target: ".", ALPN: []string{"h2"}, Hints: true},
 	}
 }
 

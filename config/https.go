@@ -17,6 +17,7 @@ type Service struct {
 	ALPN          []string     // protocols in addition to http/1.1
 	NoDefaultALPN bool         // http/1.1 is not supported
 	Port          int          // 0: that of the URL
+	Hints         bool         // the record has the addresses that the pool selects
 	Pos           Pos
 }
 
@@ -33,6 +34,7 @@ func (d *decoder) https(to **Service) setter {
 		s.Pos = posOf(n)
 		ok := d.mapping(n, []field{
 			{name: "alpn", set: d.alpn(&s.ALPN)},
+			{name: "hints", set: d.flag(&s.Hints)},
 			{name: "no_default_alpn", set: d.flag(&s.NoDefaultALPN)},
 			{name: "port", set: d.integerInRange(&s.Port, 1, 65535)},
 			{name: "priority", set: setValue(&s.Priority, d.priority)},

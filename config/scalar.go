@@ -160,6 +160,33 @@ func (d *decoder) ttl(to *uint32) setter {
 	})
 }
 
+// answerTTL reads the TTL of answers from pools: one for all, or one for normal times and one for while a member is not
+// in order.
+func (d *decoder) answerTTL(normal, degraded *uint32) setter {
+	one := d.ttl(normal)
+	return func(n *yaml.Node) {
+		*degraded = 0
+		if n.Kind != yaml.MappingNode {
+			one(n)
+			return
+		}
+		if !d.mapping(n, []field{{name: "normal", set: one}, {name: "degraded", set: d.ttl(degraded)}}) {
+			return
+		}
+		const instead = "write {normal: 60, degraded: 10}, or one number for both"
+		d.required(n, "normal", instead)
+		d.required(n, "degraded", instead)
+		short := yamldoc.Child(n, "degraded")
+		switch {
+		case short == nil:
+		case yamldoc.Child(n, "normal") != nil && *degraded > *normal:
+			d.errorf(short, fmt.Sprintf("%d is more than the normal TTL, %d", *degraded, *normal), "write a smaller number, so that resolvers ask again sooner")
+		case short.Value == "0":
+			d.errorf(short, "0 makes resolvers ask for each client", "write at least 1")
+		}
+	}
+}
+
 // withUnit returns the duration in n, which a TTL must not be.
 func withUnit(n *yaml.Node) (time.Duration, bool) {
 	if n.Kind != yaml.ScalarNode || decimal(n.Value) {

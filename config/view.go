@@ -137,7 +137,7 @@ func (d *decoder) nameViews(n *yaml.Node, z *Zone, b BalancedName) {
 func (d *decoder) bindingKeys(b *BalancedName) []field {
 	return []field{
 		{name: "pool", set: d.boundPools(b)},
-		{name: "ttl", set: d.ttl(&b.TTL)},
+		{name: "ttl", set: d.answerTTL(&b.TTL, &b.DegradedTTL)},
 		{name: "answers", set: d.integerInRange(&b.Answers, 0, maxAnswers)},
 	}
 }

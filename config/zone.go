@@ -52,7 +52,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	ok := d.mapping(n, []field{
 		{name: "nameservers", set: capture(&nameservers)},
 		{name: "contact", set: setValue(&z.Contact, d.mailbox)},
-		{name: "ttl", set: d.ttl(&z.TTL)},
+		{name: "ttl", set: d.answerTTL(&z.TTL, &z.DegradedTTL)},
 		{name: "negative_ttl", set: d.ttl(&z.NegativeTTL)},
 		{name: "file", set: d.path(&z.File, &z.FilePos)},
 		{name: "names", set: capture(&names)},
@@ -216,7 +216,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 		field{name: "whoami", set: setValue(&whoami, d.onlyTrue)})
 	z.Names = make([]BalancedName, 0, d.doc.Count(n))
 	return userMapping(d, n, parse, func(name dnsname.Name, key, value *yaml.Node) {
-		b, views, whoami = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}, nil, false
+		b, views, whoami = BalancedName{Name: name, TTL: z.TTL, DegradedTTL: z.DegradedTTL, Answers: poolsAnswers, Pos: posOf(key)}, nil, false
 		if d.mapping(value, keys) && !whoami {
 			d.exactlyOne(value, "pool", "whoami")
 		}

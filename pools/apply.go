@@ -65,6 +65,7 @@ func (t *Tree) settleChangesLocked() []Change {
 
 // publishLocked publishes the built state for decisions.
 func (t *Tree) publishLocked() []Change {
+	t.next.updateDegraded()
 	t.state.Store(t.next.state)
 	return t.finishLocked()
 }
@@ -363,6 +364,7 @@ func (t *Tree) finishInit() {
 	d.updateFreeCapacity()
 	d.propagate(failOpen)
 	d.propagate(byVerdict) // with dual_stack: together this reads the fail-open sets
+	d.updateDegraded()
 	t.state.Store(d.state)
 	now := time.Now()
 	for id := range t.pools { // including pools without any eligible member, which are never dirty

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"meridian/health"
+	"meridian/pools/internal/bitset"
 )
 
 // state is an immutable snapshot of the members that are live: everything that a decision
@@ -32,6 +33,8 @@ type state struct {
 	loads    []Load     // by load target; empty if no report has arrived
 	shedding []fraction // of the members that shed load; usually empty
 	bounded  []fraction // of the members that carry more than their bound; usually empty
+
+	degraded bitset.Set // by degradedBit, see Tree.Degraded; empty if no pool is watched
 }
 
 // page holds some words of a state. At a million members, some 1,600 pages, a list

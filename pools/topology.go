@@ -7,11 +7,18 @@ import "meridian/config"
 func (c *compiler) linkParents() {
 	t := c.tree
 	t.bound = make([]bool, len(t.pools))
+	watched := make([]bool, len(t.pools))
 	for i := range c.cfg.Zones {
 		for b := range c.cfg.Zones[i].Bindings() {
 			if id, ok := c.pools[b.Pool]; ok {
 				t.bound[id] = true
+				watched[id] = watched[id] || b.DegradedTTL > 0
 			}
+		}
+	}
+	for id, watch := range watched {
+		if watch {
+			t.watched = append(t.watched, ID(id))
 		}
 	}
 	t.placeInRegions()

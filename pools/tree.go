@@ -66,6 +66,7 @@ type shape struct {
 	parents       index[memberRef] // by pool: the members that nest it
 	fallbackUsers index[ID]        // by pool: the pools bound to names that have it as fallback
 	bound         []bool           // by pool: a name is bound to it
+	watched       []ID             // the pools of names with another TTL while the pool is degraded
 
 	checked         []regionCheck       // the regions with a check
 	checkOf         map[string]uint32   // by region: its index in checked

@@ -110,6 +110,9 @@ func (d *Defaults) decide(node zones.NodeID, b binding) (sets []zones.RRset) {
 			sets = append(sets, set)
 		}
 	}
+	if bound.HTTPS.Hintless {
+		hints = nil
+	}
 	if bound.HTTPS.Exists() {
 		sets = append(sets, oneRecord(dns.TypeHTTPS, bound.TTL, append(append([]byte(nil), d.data.Service(bound.HTTPS)...), hints...)))
 	}

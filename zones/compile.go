@@ -219,7 +219,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	n.extra = c.bound(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, HTTPS: c.service(b), ECS: c.usesECS(b)}, b)
+	n.extra = c.bound(Binding{Pool: pool, TTL: b.TTL, DegradedTTL: b.DegradedTTL, Answers: b.Answers, HTTPS: c.service(b), ECS: c.usesECS(b)}, b)
 }
 
 // bound completes b with what its pool gives, and with the binding of name for AAAA. It returns its index.

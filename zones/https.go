@@ -9,7 +9,10 @@ import (
 )
 
 // Service is the HTTPS record of a balanced name, rendered up to its address hints. The zero value means no record.
-type Service struct{ off, length uint32 } // in Data.data
+type Service struct {
+	off, length uint32 // in Data.data
+	Hintless    bool   // the record has no address hints
+}
 
 // Exists reports whether there is such a record.
 func (v Service) Exists() bool { return v.length > 0 }
@@ -36,6 +39,7 @@ func (c *compiler) service(b *config.BalancedName) Service {
 		c.s.data = append(c.s.data, rdata...)
 		c.services[string(rdata)] = v
 	}
+	v.Hintless = !b.HTTPS.Hints
 	return v
 }
 

@@ -147,7 +147,7 @@ func (m *merger) copyShared() {
 		}
 		same, ok := m.services[b.HTTPS]
 		if !ok {
-			same = Service{d.addData(s.Service(b.HTTPS)), b.HTTPS.length}
+			same = Service{d.addData(s.Service(b.HTTPS)), b.HTTPS.length, b.HTTPS.Hintless}
 			m.services[b.HTTPS] = same
 		}
 		b.HTTPS = same

@@ -65,15 +65,16 @@ type GlueID uint32
 
 // Binding is a name's pool.
 type Binding struct {
-	Pool    pools.ID
-	TTL     uint32
-	Answers int
-	CName   CName
-	HTTPS   Service
-	ECS     bool  // the client subnet of a query is used; else the packet's source
-	Types   uint8 // that some client can get, one bit each: see Gives, givesV4 and givesV6
-	Views   ViewsID
-	AAAA    uint32 // the binding for AAAA, see ForType; 0: this one
+	Pool        pools.ID
+	TTL         uint32
+	DegradedTTL uint32 // of the answers while pools.Tree.Degraded; 0: TTL
+	Answers     int
+	CName       CName
+	HTTPS       Service
+	ECS         bool  // the client subnet of a query is used; else the packet's source
+	Types       uint8 // that some client can get, one bit each: see Gives, givesV4 and givesV6
+	Views       ViewsID
+	AAAA        uint32 // the binding for AAAA, see ForType; 0: this one
 }
 
 // UsesECS reports whether any answer depends on the client subnet of a query.

@@ -174,7 +174,7 @@ func (c *compiler) bindViews(z ZoneID, all []config.ViewBinding) {
 // viewBinding returns the index of the binding for a view. It has the settings of base except pool, TTL and answers.
 func (c *compiler) viewBinding(base uint32, v *config.ViewBinding) uint32 {
 	b := c.s.bindings[base]
-	b.Pool, b.TTL, b.Answers = c.pools[v.Pool], v.TTL, v.Answers
+	b.Pool, b.TTL, b.DegradedTTL, b.Answers = c.pools[v.Pool], v.TTL, v.DegradedTTL, v.Answers
 	return c.bound(b, &v.BalancedName)
 }
 

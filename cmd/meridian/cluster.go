@@ -24,7 +24,7 @@ func clusterCommand() *cobra.Command {
 		Args:    noCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(clusterStatusCommand(), clusterIdentityCommand())
+	c.AddCommand(clusterStatusCommand(), clusterMembersCommand(), clusterIdentityCommand())
 	return c
 }
 

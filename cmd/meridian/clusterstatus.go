@@ -54,6 +54,47 @@ Exit: 0; 1 if the server is in no cluster or does not answer. Problems do not ch
 	return c
 }
 
+func clusterMembersCommand() *cobra.Command {
+	var s servers
+	var output outputFlag
+	c := &cobra.Command{
+		Use:   "members",
+		Short: "List the nodes and agents of a cluster",
+		Long: `Members lists the nodes and agents that a running node trusts, whether their opinions count,
+and the difference of their clocks. The members of etcd are those of meridian etcd members.
+
+Exit: 0; 1 if the server is in no cluster or does not answer. Problems do not change it.`,
+		Example: "  meridian cluster members\n  meridian cluster members -o json",
+		Args:    noCommand,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.each(c.OutOrStdout(), output, func(out io.Writer) error {
+				var status control.ClusterStatus
+				if err := s.call(c.Context(), http.MethodGet, "/v1/cluster", nil, nil, &status); err != nil {
+					return err
+				}
+				if output == outputJSON {
+					return printJSON(out, map[string]any{"members": status.Nodes})
+				}
+				t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+				printNodes(t, &status)
+				return t.Flush()
+			})
+		},
+	}
+	addServersFlags(c, &s)
+	addOutputFlag(c, &output)
+	return c
+}
+
+// printNodes prints a line for each node and agent.
+func printNodes(t io.Writer, s *control.ClusterStatus) {
+	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kind, orDash(n.Region), describeClusterNode(n), describeClock(n, s.Node))
+	}
+}
+
 // isUpEverywhere reports whether an address is up and all nodes that count find it up.
 func isUpEverywhere(k *control.ClusterCheck) bool {
 	isUp := func(name string) bool { return name == "up" }
@@ -78,11 +119,7 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	}
 	printInputs(w, &s.Inputs, s.Node)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
-	for i := range s.Nodes {
-		n := &s.Nodes[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kind, orDash(n.Region), describeClusterNode(n), describeClock(n, s.Node))
-	}
+	printNodes(t, s)
 	regions := regionsOf(s)
 	fmt.Fprintf(t, "\nCHECK\tADDRESS\tSTATE\tSINCE\t%s\tWHY\n", strings.Join(regions, "\t"))
 	for i := range s.Checks {

@@ -209,7 +209,7 @@ func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype u
 	q.scope = max(q.scope, who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
 	q.msg.Authoritative = true
-	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
+	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: q.by.active.ttl(binding, rrtype)}
 	if cname := q.by.scratch.CName; cname != nil {
 		head.Rrtype = dns.TypeCNAME
 		q.addSigned(owner, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
@@ -223,7 +223,7 @@ func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype u
 		return true
 	}
 	if binding.Gives(rrtype) {
-		return q.records(owner, binding.TTL, rrtype)
+		return q.records(owner, head.Ttl, rrtype)
 	}
 	if !isAddress(rrtype) {
 		return false

@@ -158,13 +158,14 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding *zones.Bin
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
+	ttl := by.active.ttl(binding, q.qtype)
 	switch {
 	case by.scratch.CName != nil:
-		return r.fastCName(a, match.Zone, binding.TTL, signs)
+		return r.fastCName(a, match.Zone, ttl, signs)
 	case service(binding, q.qtype):
-		r.fastService(a, match.Zone, binding, signs)
+		r.fastService(a, match.Zone, binding.HTTPS, ttl, signs)
 	case len(by.scratch.Addrs) > 0 && isAddress(q.qtype):
-		r.fastAddresses(a, match.Zone, binding.TTL, signs)
+		r.fastAddresses(a, match.Zone, ttl, signs)
 	default:
 		r.negative(a, match)
 	}
@@ -197,15 +198,15 @@ func (r *Responder) fastCName(a *reply, id zones.ZoneID, ttl uint32, signs bool)
 
 // fastService adds the HTTPS record of a pool. A signed one has its hints in canonical order, so that all draws of the
 // same addresses have one signature.
-func (r *Responder) fastService(a *reply, id zones.ZoneID, binding *zones.Binding, signs bool) {
+func (r *Responder) fastService(a *reply, id zones.ZoneID, v zones.Service, ttl uint32, signs bool) {
 	a.flags |= flagAA
 	if signs {
 		slices.SortFunc(r.by.scratch.Addrs, netip.Addr.Compare)
 	}
 	begin := len(a.out)
-	a.service(r.by.active.zones.Service(binding.HTTPS), r.by.scratch.Addrs, binding.TTL)
+	a.service(r.by.active.zones.Service(v), hinted(v, r.by.scratch.Addrs), ttl)
 	if signs && !a.spills {
-		r.signBalanced(a, id, dns.TypeHTTPS, binding.TTL, a.out[begin+ownerSize(a.owner)+recordFixed-2:])
+		r.signBalanced(a, id, dns.TypeHTTPS, ttl, a.out[begin+ownerSize(a.owner)+recordFixed-2:])
 	}
 }
 
@@ -243,6 +244,18 @@ func family(qtype uint16) pools.Family {
 // signBalanced signs a set of one pool at the current name.
 func (r *Responder) signBalanced(a *reply, id zones.ZoneID, qtype uint16, ttl uint32, data []byte) {
 	r.sign(a, answerSection, signee{id, 0, a.name}, a.owner, zones.RRset{Type: qtype, TTL: ttl, Data: data}, ttl)
+}
+
+// ttl returns the TTL of an answer from a pool. An HTTPS record, and those of members, depend on both families.
+func (s *activeSnapshot) ttl(binding *zones.Binding, qtype uint16) uint32 {
+	if binding.DegradedTTL == 0 {
+		return binding.TTL
+	}
+	tree, f := s.snapshot.Pools, family(qtype)
+	if tree.Degraded(binding.Pool, f) || !isAddress(qtype) && tree.Degraded(binding.Pool, 1-f) {
+		return binding.DegradedTTL
+	}
+	return binding.TTL
 }
 
 // negative adds the SOA for negative caching (RFC 2308 3), and the proof in a signed zone.

@@ -58,6 +58,14 @@ func (a *reply) service(upToHints []byte, addrs []netip.Addr, ttl uint32) {
 	a.count[answerSection]++
 }
 
+// hinted returns the addresses of which the HTTPS record has hints.
+func hinted(v zones.Service, addrs []netip.Addr) []netip.Addr {
+	if v.Hintless {
+		return nil
+	}
+	return addrs
+}
+
 // parameter begins a parameter of size octets.
 func (a *reply) parameter(key dns.SVCBKey, size int) {
 	a.out = binary.BigEndian.AppendUint16(a.out, uint16(key))
@@ -82,7 +90,7 @@ func (q *question) service(head dns.RR_Header, v zones.Service) dns.RR {
 	if err != nil || !ok {
 		panic("server: an HTTPS record that does not unpack") // zones packed it
 	}
-	v4, v6 := hints(q.by.scratch.Addrs)
+	v4, v6 := hints(hinted(v, q.by.scratch.Addrs))
 	if len(v4) > 0 {
 		hint := new(dns.SVCBIPv4Hint)
 		for _, addr := range v4 {

@@ -14,13 +14,14 @@ func (r *Responder) fastRecords(a *reply, match zones.Match, binding *zones.Bind
 	s, qtype, scratch, zone := r.by.active, r.query.qtype, r.by.scratch, r.zoneBy(match)
 	d := s.decideRecords(a.request(binding, qtype, who.addr), zone, qtype, scratch)
 	r.countDecision(binding.Pool, d.Mode)
+	ttl := s.ttl(binding, qtype)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
 	if scratch.CName != nil {
-		return r.fastCName(a, match.Zone, binding.TTL, signs)
+		return r.fastCName(a, match.Zone, ttl, signs)
 	}
 	set := s.recordsOf(r.setData, zone, scratch, qtype, signs)
-	r.setData, set.TTL = set.Data, binding.TTL
+	r.setData, set.TTL = set.Data, ttl
 	if set.Count == 0 {
 		r.negative(a, match)
 		return nil
@@ -28,7 +29,7 @@ func (r *Responder) fastRecords(a *reply, match zones.Match, binding *zones.Bind
 	a.flags |= flagAA
 	a.rrset(answerSection, set, a.owner)
 	if signs {
-		r.signBalanced(a, match.Zone, qtype, binding.TTL, set.Data)
+		r.signBalanced(a, match.Zone, qtype, ttl, set.Data)
 	}
 	return nil
 }

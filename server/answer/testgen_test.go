@@ -70,7 +70,7 @@ func (m generator) world(t *testing.T) *snapshot.Snapshot {
 		if i < abroad && https == "" && m.IntN(2) == 0 {
 			pool = fmt.Sprintf("{A: q%d, AAAA: q%d}", i, m.IntN(abroad))
 		}
-		fmt.Fprintf(&b, "      p%d: {pool: %s, answers: %d, ttl: %d%s%s%s}\n", i, pool, m.IntN(4), m.IntN(1000), https, m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)), m.views())
+		fmt.Fprintf(&b, "      p%d: {pool: %s, answers: %d, ttl: %s%s%s%s}\n", i, pool, m.IntN(4), m.ttl(), https, m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)), m.views())
 	}
 	for _, name := range []string{`"*.p1"`, "a.p2", `"*.b.p3"`} {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(poolCount), m.IntN(1000), m.https())
@@ -128,7 +128,15 @@ func (m generator) https() string {
 	if m.IntN(2) == 0 {
 		return ""
 	}
-	return ", https: " + pick(m, "{}", "{alpn: [h2, h3], port: 8443}", "{alpn: [h3], no_default_alpn: true, priority: 65535}")
+	return ", https: " + pick(m, "{}", "{hints: false}", "{alpn: [h2, h3], port: 8443}", "{alpn: [h3], no_default_alpn: true, priority: 65535}")
+}
+
+// ttl generates one TTL, or another one for while the pool is degraded.
+func (m generator) ttl() string {
+	if m.IntN(2) == 0 {
+		return fmt.Sprint(m.IntN(1000))
+	}
+	return fmt.Sprintf("{normal: %d, degraded: %d}", 500+m.IntN(500), 1+m.IntN(500))
 }
 
 // views generates other bindings of a third of the names, for the clients of views.
