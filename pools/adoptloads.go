@@ -38,6 +38,17 @@ func (t *Tree) LoadFingerprint() string {
 		p := &t.cfg.Pools[u.pool]
 		fmt.Fprintf(h, "%q %q %q %v %v %v %v %v\n", p.Name, u.region, u.member, len(u.members), u.ttl, u.rounds.interval, p.Shed, p.Bound)
 	}
+	t.eachMember(func(u memberRef, _ *member) {
+		if of, ok := t.memberLoads[t.pools[u.pool].first+u.member]; ok {
+			p := &t.cfg.Pools[u.pool]
+			fmt.Fprintf(h, "%q %q %v\n", p.Name, p.Members[u.member].Name, of)
+		}
+	})
+	for i := range t.cfg.Regions {
+		if of, ok := t.regionLoads[t.cfg.Regions[i].Name]; ok {
+			fmt.Fprintf(h, "%q %v\n", t.cfg.Regions[i].Name, of)
+		}
+	}
 	for i := range t.balancers {
 		b := &t.balancers[i]
 		p := &t.cfg.Pools[b.pool]

@@ -340,6 +340,7 @@ func TestAdoptedStateReplacesOwn(t *testing.T) {
 		"interval": func(c *config.Config) { c.Loads[0].Interval += time.Hour },
 		"port":     func(c *config.Config) { c.Loads[0].Port++ },
 		"TTL":      func(c *config.Config) { c.Zones[0].Names[0].TTL = 7 },
+		"capacity": func(c *config.Config) { c.Pools[0].Members[0].Load.Capacity++ },
 		"member":   func(c *config.Config) { c.Pools[0].Members = c.Pools[0].Members[1:] },
 	} {
 		if compile(edit).LoadFingerprint() == busy.LoadFingerprint() {

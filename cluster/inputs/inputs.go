@@ -231,10 +231,11 @@ type Status struct {
 
 // Status returns the status of x.
 func (x *Exchange) Status() Status {
+	connected := x.Peers().Connected
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := Status{Writes: x.writes, Rejected: maps.Clone(x.rejected), Problem: x.problem}
-	if s.Problem == nil && x.failing {
+	if s.Problem == nil && x.failing && connected {
 		s.Problem = errUnwritten
 	}
 	return s

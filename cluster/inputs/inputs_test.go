@@ -359,6 +359,11 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 		if len(a.reports) != 1 || !errors.Is(a.Status().Problem, errUnwritten) {
 			t.Errorf("%q, problem %v", a.reports, a.Status().Problem)
 		}
+		a.setCut(true)
+		if a.Status().Problem != nil {
+			t.Errorf("without a connection, problem %v", a.Status().Problem)
+		}
+		a.setCut(false)
 		s.mu.Lock()
 		failing = false
 		s.mu.Unlock()
@@ -399,6 +404,7 @@ func TestHostileRecordsAreRejected(t *testing.T) {
 		"too many addresses":       {"targets/b", string(sealed("b", "b", TargetKind, "prod", 1, 1, `{"lb":{"addresses":[`+strings.Repeat(`"192.0.2.1",`, 128)+`"192.0.2.1"]}}`)), Malformed},
 		"a negative load":          {"loads/b", string(sealed("b", "b", LoadKind, "prod", 1, 1, `{"reports":[{"key":"x","load":-1}]}`)), Malformed},
 		"a report of the future":   {"loads/b", string(sealed("b", "b", LoadKind, "prod", 1, 1, `{"reports":[{"key":"x","load":1,"age":-5}]}`)), Malformed},
+		"an impossible age":        {"loads/b", string(sealed("b", "b", LoadKind, "prod", 1, 1, `{"reports":[{"key":"x","load":1,"age":9223372036854775807}]}`)), Malformed},
 		"an unknown kind":          {"weather/b", "x", ""},
 		"a key without a node":     {"targets", "x", ""},
 		"a field of newer version": {"targets/b", string(sealed("b", "b", TargetKind, "prod", 1, 1, `{"lb":{"addresses":["192.0.2.1"],"more":1}}`)), ""},

@@ -23,11 +23,14 @@ type Report struct {
 	From     string        `json:"from,omitempty"` // the node that has polled it; empty: that of the record
 }
 
+// maxAge is the largest age of a report: the time since it came is added to it, and the sum must not overflow.
+const maxAge = 100 * 365 * 24 * time.Hour
+
 // validate returns the first error of l.
 func (l *Loads) validate() error {
 	for i := range l.Reports {
 		r := &l.Reports[i]
-		if r.Key == "" || r.Age < 0 || !isLoad(r.Load) || !isLoad(r.Capacity) {
+		if r.Key == "" || r.Age < 0 || r.Age > maxAge || !isLoad(r.Load) || !isLoad(r.Capacity) {
 			return errors.New("a load report has an impossible number")
 		}
 	}
