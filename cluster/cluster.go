@@ -94,6 +94,7 @@ type Node struct {
 	taken       bool      // another process publishes under this name
 	connectedAt time.Time // when it was connected
 	reachableAt time.Time // since when it can publish: it is connected and begun
+	unheard     bool      // no other vantage has been heard since it was connected
 	present     bool      // its own heartbeats return, so that other nodes count it
 	failing     bool      // the last publication failed
 

@@ -374,6 +374,42 @@ func TestNodeThatStartsAloneDecidesNothing(t *testing.T) {
 	})
 }
 
+// A node that reaches the store and hears of no other vantage says so once, until it hears of one. One with lost peers that it has
+// heard does not, nor does one that is alone in its cluster.
+func TestNodeThatHearsNoneIsReported(t *testing.T) {
+	const message = "no heartbeat of another vantage"
+	inCluster(t, "a1 b1", func(w *world) {
+		time.Sleep(5 * time.Second)
+		w.members["b1"].stop()
+		time.Sleep(time.Minute)
+		if a := w.members["a1"]; a.Status().Unheard || a.reported(message) {
+			t.Errorf("its peer is lost: %q", a.allReports())
+		}
+		w.members["a1"].stop()
+		a := w.start("a1")
+		time.Sleep(time.Minute)
+		if n := strings.Count(strings.Join(a.allReports(), "\n"), message); !a.Status().Unheard || n != 1 {
+			t.Errorf("reported %d times: %q", n, a.allReports())
+		}
+		w.start("b1")
+		time.Sleep(5 * time.Second)
+		if a.Status().Unheard {
+			t.Error("it has heard another vantage")
+		}
+		w.bus.setCut("a1")
+		time.Sleep(time.Minute)
+		if a.Status().Unheard {
+			t.Error("it does not reach the store")
+		}
+	})
+	inCluster(t, "a1", func(w *world) {
+		time.Sleep(time.Minute)
+		if a := w.members["a1"]; a.Status().Unheard || a.reported(message) {
+			t.Errorf("alone in its cluster: %q", a.allReports())
+		}
+	})
+}
+
 func TestLostVantagesLeaveTheQuorum(t *testing.T) {
 	inCluster(t, "a1 a2 a3 b1 c1", func(w *world) {
 		w.findAll(target, "a1+ a2+ a3+ b1+ c1+")

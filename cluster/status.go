@@ -25,6 +25,7 @@ type Status struct {
 	Published     uint64            // publications of this node
 	Rejected      map[observation.Rejection]uint64
 	Disagreements uint64
+	Unheard       bool // etcd has no heartbeat of another vantage
 	NameTaken     bool // another process publishes under the name of this node, and this one does not
 }
 
@@ -75,7 +76,7 @@ func (n *Node) Status() Status {
 	defer n.mu.Unlock()
 	s := Status{
 		Cluster: n.Cluster, Node: n.Name, Connected: n.connected, Mode: n.modeLocked(time.Now()), Answered: n.answered, Failed: n.failed, Published: n.published,
-		Rejected: n.book.Rejected(), Disagreements: n.disagreements, NameTaken: n.taken,
+		Rejected: n.book.Rejected(), Disagreements: n.disagreements, NameTaken: n.taken, Unheard: n.unheard,
 	}
 	if n.Direct != nil && n.Direct.Refused != nil {
 		s.Refused = n.Direct.Refused()

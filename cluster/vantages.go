@@ -58,7 +58,23 @@ func (n *Node) updateVantagesLocked(now time.Time) (changed bool) {
 		changed = changed || !known || is.region != was.region || is.fresh != was.fresh
 		n.reportVantage(name, v, was, is)
 	}
+	n.checkUnheardLocked(now)
 	return changed
+}
+
+// Unheard says why a node that reaches etcd may hear of no other one.
+const Unheard = "etcd is reached, and has no heartbeat of another vantage of cluster.trust: the others do not run or do not reach it, or cluster.name, cluster.etcd.endpoints or cluster.etcd.prefix is not the same on all"
+
+// checkUnheardLocked finds out whether no other vantage has been heard since the store was connected, and reports that.
+func (n *Node) checkUnheardLocked(now time.Time) {
+	was := n.unheard
+	n.unheard = n.connected && len(n.Trust) > 1 && now.Sub(n.connectedAt) > 2*n.freshFor()
+	for name, v := range n.book.Vantages() {
+		n.unheard = n.unheard && (name == n.Name || v.ArrivedAt.Before(n.connectedAt))
+	}
+	if n.unheard && !was {
+		n.Report(slog.LevelWarn, n.Cluster, Unheard)
+	}
 }
 
 // disagreementLocked returns since when v has other results than this node for the same probes, and whether that is longer

@@ -22,6 +22,7 @@ type ClusterSummary struct {
 	Kind    string `json:"kind"`             // of this process: node or agent
 
 	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
+	Unheard   bool `json:"unheard,omitempty"`    // etcd is ok, and has no heartbeat of another node
 }
 
 // ClusterStatus is the cluster as this node sees it.
@@ -37,6 +38,7 @@ type ClusterStatus struct {
 	Checks        []ClusterCheck    `json:"checks"`
 
 	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
+	Unheard   bool `json:"unheard,omitempty"`    // etcd is ok, and has no heartbeat of another node
 
 	OverridesError string `json:"overrides_error,omitempty"` // why overrides are not shared, although etcd is ok
 
@@ -137,7 +139,7 @@ func (at *view) clusterSummary() *ClusterSummary {
 		return nil
 	}
 	s := at.cluster.Status()
-	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken}
+	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken, s.Unheard}
 }
 
 // Agent reports whether the process is an agent of a cluster: it probes and answers no queries.
@@ -169,7 +171,7 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	s := &ClusterStatus{
 		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Mode: string(of.Mode), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
-		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken, Inputs: c.clusterInputs(at),
+		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken, Unheard: of.Unheard, Inputs: c.clusterInputs(at),
 	}
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n

@@ -57,6 +57,7 @@ func dashboards(t *testing.T) map[string]dashboard {
 // alert is an alerting rule.
 type alert struct {
 	Alert, Expr string
+	Labels      struct{ Severity string }
 	Annotations struct{ Summary, Runbook string }
 }
 
@@ -81,7 +82,7 @@ func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, a := range alerts(t) {
-		all["alert "+a.Alert] = a.Expr
+		all["alert "+a.Alert+", "+a.Labels.Severity] = a.Expr
 	}
 	values := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*", "$pool", ".*", "$check", ".*")
 	for file, d := range dashboards(t) {

@@ -176,6 +176,9 @@ func TestDocumentedRolesSufficeAndRefuse(t *testing.T) {
 	override := func(s *Store) error {
 		return s.Table("overrides", nil).Put(t.Context(), Entry{Key: "records/a", Value: []byte("x")})
 	}
+	give := func(s *Store, name string) error {
+		return s.Table("inputs/v1", nil).Put(t.Context(), Entry{Key: "loads/" + name, Value: []byte("x")})
+	}
 	push := func(s *Store) error {
 		_, err := s.Rollout().Write(t.Context(), rollout.Change{Puts: map[string][]byte{rollout.StateKeys + "x": []byte("x")}})
 		return err
@@ -193,6 +196,8 @@ func TestDocumentedRolesSufficeAndRefuse(t *testing.T) {
 		{"a node reads overrides", read(node, "overrides/"), true},
 		{"a node pushes a configuration", push(node), true},
 		{"a node reads the configuration", read(node, "config/v1/"), true},
+		{"a node gives inputs", give(node, "ams1"), true},
+		{"a node reads inputs", read(node, "inputs/v1/"), true},
 		{"a node writes elsewhere", node.Table("other", nil).Put(t.Context(), Entry{Key: "a"}), false},
 		{"an agent publishes a heartbeat", put(agent, "beat/probe1"), true},
 		{"an agent publishes opinions", put(agent, "obs/probe1/ff"), true},
@@ -204,12 +209,17 @@ func TestDocumentedRolesSufficeAndRefuse(t *testing.T) {
 		{"an agent reads overrides", read(agent, "overrides/"), false},
 		{"an agent pushes a configuration", push(agent), false},
 		{"an agent reads the configuration", read(agent, "config/v1/"), false},
+		{"an agent reads inputs", read(agent, "inputs/v1/"), true},
+		{"an agent gives inputs", give(agent, "probe1"), false},
+		{"an observer reads inputs", read(observer, "inputs/v1/"), true},
+		{"an observer gives inputs", give(observer, "watcher"), false},
 		{"an observer reads the nodes", read(observer, "v1/"), true},
 		{"an observer reads overrides", read(observer, "overrides/"), true},
 		{"an observer publishes", put(observer, "beat/ams1"), false},
 		{"an observer writes an override", override(observer), false},
 		{"an observer reads the configuration", read(observer, "config/v1/"), false},
 		{"a user without a role reads", read(stranger, "v1/"), false},
+		{"a user without a role reads inputs", read(stranger, "inputs/v1/"), false},
 	} {
 		if denied := errors.Is(c.err, rpctypes.ErrPermissionDenied) || c.err != nil && strings.Contains(c.err.Error(), "lacks a right"); c.err != nil == c.allowed || denied == c.allowed {
 			t.Errorf("%s: %v, allowed %v", c.what, c.err, c.allowed)

@@ -375,6 +375,29 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A node without the right to read and write inputs uses its own and says why; with the right, it uses what another node gives.
+func TestNodeWithoutRightUsesItsOwn(t *testing.T) {
+	inStore(t, "a b", func(s *store) {
+		b, denied := s.nodes["b"], errors.New("lacks a right")
+		b.setCut(true) // nothing of a comes to it, and no write of it succeeds
+		s.nodes["a"].find("192.0.2.1")
+		b.find("192.0.2.2")
+		s.want(t, "a has the right", "a", "a[192.0.2.1]")
+		s.mu.Lock()
+		b.cut = false // it reaches etcd
+		s.mu.Unlock()
+		b.Receive(nil, denied, time.Now())
+		if got := b.uses(); got != "b[192.0.2.2]" || !errors.Is(b.Status().Problem, denied) {
+			t.Errorf("without the right it uses %s, problem %v", got, b.Status().Problem)
+		}
+		b.setCut(false)
+		s.want(t, "with the right", "a b", "a[192.0.2.1]")
+		if b.Status().Problem != nil {
+			t.Errorf("with the right, problem %v", b.Status().Problem)
+		}
+	})
+}
+
 // sealed returns a record of a node.
 func sealed(by, as string, kind Kind, cluster string, boot, seq uint64, body string) []byte {
 	r := record{Node: as, Boot: boot, Seq: seq, Body: json.RawMessage(body)}

@@ -112,11 +112,15 @@ func (n *Node) Run(ctx context.Context) {
 func (n *Node) report(err error) {
 	was := n.failing
 	n.failing = err != nil && !errors.Is(err, context.Canceled)
+	level, failed, again := slog.LevelError, "the shared configuration cannot be followed; what serves goes on: ", "the shared configuration is followed again"
+	if !n.Shared {
+		level, failed, again = slog.LevelWarn, "other nodes cannot be shown which configuration this one serves: ", "other nodes are shown again which configuration this one serves"
+	}
 	switch {
 	case n.failing && !was:
-		n.Report(slog.LevelError, n.Name, "the shared configuration cannot be followed; what serves goes on: "+err.Error())
+		n.Report(level, n.Name, failed+err.Error())
 	case err == nil && was:
-		n.Report(slog.LevelInfo, n.Name, "the shared configuration is followed again")
+		n.Report(slog.LevelInfo, n.Name, again)
 	}
 }
 

@@ -114,6 +114,9 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	if s.NameTaken {
 		fmt.Fprintf(w, "WARNING: %s\n\n", nameTakenWarning(s.Node))
 	}
+	if s.Unheard {
+		fmt.Fprintf(w, "WARNING: %s\n\n", cluster.Unheard)
+	}
 	if s.OverridesError != "" {
 		fmt.Fprintf(w, "WARNING: overrides are not shared: %s\n\n", s.OverridesError)
 	}
@@ -278,6 +281,9 @@ func clusterStateWarnings(c *control.ClusterSummary) (all []string) {
 	}
 	if c.NameTaken {
 		all = append(all, nameTakenWarning(c.Node))
+	}
+	if c.Unheard {
+		all = append(all, cluster.Unheard)
 	}
 	return all
 }

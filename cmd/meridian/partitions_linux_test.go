@@ -29,7 +29,7 @@ type host struct {
 // testHosts makes namespaces with the addresses 10.9.0.10 and up, on a bridge with 10.9.0.1 and 10.9.0.2.
 func testHosts(t *testing.T, names []string) map[string]*host {
 	t.Helper()
-	counterpart.Output(t, "ip", "link", "add", "br0", "type", "bridge")
+	makeLink(t, "br0", "type", "bridge")
 	for _, a := range []string{"10.9.0.1/24", "10.9.0.2/24"} {
 		counterpart.Output(t, "ip", "addr", "add", a, "dev", "br0")
 	}
@@ -44,13 +44,22 @@ func testHosts(t *testing.T, names []string) map[string]*host {
 		t.Cleanup(func() { _ = holder.Process.Kill(); _ = holder.Wait() })
 		h := &host{name, fmt.Sprintf("10.9.0.%d", 10+i), holder.Process.Pid}
 		hosts[name] = h
-		counterpart.Output(t, "ip", "link", "add", h.link(), "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(h.holder))
+		makeLink(t, h.link(), "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(h.holder))
 		counterpart.Output(t, "ip", "link", "set", h.link(), "master", "br0", "up")
 		for _, line := range []string{"ip link set lo up", "ip addr add " + h.address + "/24 dev eth0", "ip link set eth0 up"} {
 			h.run(t, strings.Fields(line)...)
 		}
 	}
 	return hosts
+}
+
+// makeLink makes a network interface. A kernel or a container without that kind of interface skips the test.
+func makeLink(t *testing.T, args ...string) {
+	t.Helper()
+	out, err := exec.Command(counterpart.Find(t, "ip"), append([]string{"link", "add"}, args...)...).CombinedOutput()
+	if err != nil {
+		counterpart.Missing(t, fmt.Sprintf("no network interface %s can be made: %v: %s", strings.Join(args, " "), err, out))
+	}
 }
 
 // link returns the name of the end of the link of h at the bridge.
