@@ -302,7 +302,7 @@ func TestRequestsThatDoNotFitTheTarget(t *testing.T) {
 		}
 	}
 	refused(Request{Text: "x", Canary: []string{"a", "z"}}, `canary "z" is not in cluster.trust; known: a, b`)
-	refused(Request{Text: "x", Canary: []string{"a"}}, "there is no generation that the other nodes could serve; push the first one without a canary")
+	refused(Request{Text: "x", Canary: []string{"a"}}, "there is no generation that the others could get; push the first one without a canary")
 	refused(Request{From: 3}, "no generation 3 in the cluster")
 	refused(Request{Text: "x", IfMatch: []string{"y"}}, ErrStale.Error())
 	if _, _, err := n.Text(t.Context(), 0); !errors.As(err, new(*UnknownError)) {
@@ -322,7 +322,7 @@ func TestRequestsThatDoNotFitTheTarget(t *testing.T) {
 		t.Errorf("during a canary the nodes serve %q, %v", text, err)
 	}
 	conflict := (&ConflictError{n.targetNow(t)}).Error()
-	if !strings.Contains(conflict, "generation 2, on the canary [b]") {
+	if !strings.Contains(conflict, "generation 2, on the canary b") {
 		t.Errorf("%s", conflict)
 	}
 	if canceled, err := n.CancelCanary(t.Context(), "bob", "too slow"); !canceled || err != nil {
