@@ -36,6 +36,9 @@ func (l *instance) useCopies(s *snapshot.Snapshot) {
 			continue
 		}
 		w := secondary.Zone{Name: z.Name, MaxSize: z.MaxSize, Primaries: primariesOf(s, z), Copy: s.Zones.CopyOf(zones.ZoneID(i))}
+		if m := s.Members.Find(z.Name); z.Member != nil && m != nil {
+			w.Leaving = !m.Left.IsZero()
+		}
 		if w.Copy == nil && known[z.Name] == nil && s.Config.State != "" {
 			w.Copy, _ = zones.ReadCopy(s.Config.State, z.Name) // an expired one: its serial is needed; the build has reported an error
 		}

@@ -236,6 +236,14 @@ func describeMembers(z *control.Zone) (lines []string) {
 	return lines
 }
 
+// describeFailures describes the failed checks of a zone.
+func describeFailures(s *secondary.Status) string {
+	if s.Failures == 0 {
+		return "its catalog does not list it any more; the last check: " + s.Error
+	}
+	return fmt.Sprintf("%d failed checks; the last: %s", s.Failures, s.Error)
+}
+
 // describeCopy describes a zone that comes from primaries, in lines.
 func describeCopy(s *secondary.Status) (lines []string) {
 	switch s.State {
@@ -247,7 +255,7 @@ func describeCopy(s *secondary.Status) (lines []string) {
 		lines = append(lines, fmt.Sprintf("confirmed %s, expires %s", timeText(s.Confirmed), timeText(s.Expires)))
 	}
 	if s.Error != "" {
-		lines = append(lines, fmt.Sprintf("%d failed checks; the last: %s", s.Failures, s.Error))
+		lines = append(lines, describeFailures(s))
 	}
 	switch {
 	case s.Checking:
@@ -289,7 +297,7 @@ func printCopies(w io.Writer, all []secondary.Status) {
 		}
 		text := describeCopy(s)[0]
 		if s.Error != "" {
-			text += fmt.Sprintf("; %d failed checks; the last: %s", s.Failures, s.Error)
+			text += "; " + describeFailures(s)
 		}
 		fmt.Fprintf(w, "WARNING: zone %s: %s\n", s.Zone, text)
 	}

@@ -35,6 +35,7 @@ type Zone struct {
 	Name      dnsname.Name
 	Primaries []Primary
 	MaxSize   int         // octets
+	Leaving   bool        // it is served until the removal grace of its catalog ends: that no primary has it any more is no failure
 	Copy      *zones.Copy // that is known already, of a zone that the keeper has not; nil: none
 }
 

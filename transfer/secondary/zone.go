@@ -63,9 +63,13 @@ func (z *zone) change(w Zone, wait time.Duration) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	same := slices.EqualFunc(z.settings.Primaries, w.Primaries, func(a, b Primary) bool { return a.Address == b.Address }) && z.settings.MaxSize == w.MaxSize
+	returned := z.settings.Leaving && !w.Leaving
 	z.settings = w
+	if returned { // what failed until now was not reported
+		z.failures = 0
+	}
 	switch {
-	case !same:
+	case !same, returned:
 		z.dueLocked(time.Now())
 	case z.err != "":
 		z.dueLocked(time.Now().Add(wait))
@@ -300,10 +304,10 @@ func (z *zone) succeed() {
 	z.mu.Unlock()
 }
 
-// fail notes a check in which no primary had an answer that is used. The first of several is an event.
+// fail notes a check in which no primary had an answer that is used. The first of several is an event, unless the zone is leaving.
 func (z *zone) fail(err error) {
 	z.mu.Lock()
-	begins := z.failures == 0
+	begins := z.failures == 0 && !z.settings.Leaving
 	z.failures++
 	z.err = err.Error()
 	wait := z.waitLocked()
@@ -354,7 +358,7 @@ type Status struct {
 	Expires   time.Time    `json:"expires,omitzero"`
 	Checking  bool         `json:"checking,omitempty"` // a check runs; there is then no time of the next one
 	Next      time.Time    `json:"next_check,omitzero"`
-	Failures  int          `json:"failures,omitempty"` // consecutive checks
+	Failures  int          `json:"failures,omitempty"` // consecutive checks; none of a zone that has left its catalog
 	Error     string       `json:"error,omitempty"`    // of the last check
 }
 
@@ -371,6 +375,9 @@ func (z *zone) status(now time.Time) Status {
 	s := Status{Zone: z.settings.Name, State: Waiting, Checking: z.checking, Next: z.due, Failures: z.failures, Error: z.err}
 	if z.checking {
 		s.Next = time.Time{}
+	}
+	if z.settings.Leaving {
+		s.Failures = 0
 	}
 	if c := z.copy; c != nil {
 		s.State, s.Primary, s.Serial, s.Confirmed, s.Expires = Ready, c.Primary, c.SOA.Serial, c.Confirmed, c.ExpiresAt()

@@ -496,6 +496,31 @@ func TestZoneThatIsRemovedIsForgotten(t *testing.T) {
 	})
 }
 
+// TestLeavingZoneDoesNotFail has a primary that does not answer any more for a zone that has left its catalog, and then is back in it.
+func TestLeavingZoneDoesNotFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.primaries[0].serve(1, nsRecord)
+		w.use(nil)
+		time.Sleep(time.Second)
+		settings := w.find("example.com.").settingsNow()
+		settings.Leaving = true
+		w.Use([]Zone{settings}, w.state)
+		w.primaries[0].set(func() { w.primaries[0].down = true })
+		time.Sleep(10 * time.Hour)
+		if s := w.now(); s.State != Ready || s.Failures != 0 || s.Error == "" || len(w.events) != 1 {
+			t.Errorf("while it leaves: %+v, events %q", s, w.events)
+		}
+		settings.Leaving = false
+		w.Use([]Zone{settings}, w.state)
+		time.Sleep(time.Second)
+		if s := w.now(); s.Failures != 1 || len(w.events) != 2 || !strings.HasPrefix(w.events[1], "warning zone not refreshed") {
+			t.Errorf("when it is back: %+v, events %q", s, w.events)
+		}
+	})
+}
+
 // TestForgottenCopyIsNotUsedAgain has a reload that began before the copy was forgotten, and one that began later.
 func TestForgottenCopyIsNotUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
