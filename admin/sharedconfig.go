@@ -50,7 +50,7 @@ func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values
 	const shared = "the shared configuration"
 	if canary := words.Get("canary"); strings.Contains(canary, "%") {
 		if request.Parts = parseParts(canary); request.Parts == 0 {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is not a share of the clients", canary), "one share from 0.01% to 99.99%, such as canary=5%25 in a URL; or nodes, such as canary=ams1,fra1")
+			problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is not a share of the clients", canary), "a share is from 0.01% to 99.99%, such as 5%, in a URL 5%25; or names of nodes, such as ams1,fra1")
 			return shared
 		}
 	} else if canary != "" {

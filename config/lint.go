@@ -16,7 +16,10 @@ const maxRecords = 100
 
 // lint warns of settings that are allowed but probably unintended. It takes a valid configuration.
 func (d *decoder) lint(cfg *Config) {
-	if len(cfg.Zones) == 0 {
+	switch {
+	case len(cfg.Zones) == 0 && cfg.Cluster.Shared:
+		d.warn(d.doc.Root, "no zones: every query is refused", "they belong to the shared configuration: meridian config push brings it to all nodes")
+	case len(cfg.Zones) == 0:
 		d.warn(d.doc.Root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily), types: make(map[string]uint8)}

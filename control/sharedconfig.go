@@ -43,7 +43,7 @@ func (c *Control) PushShared(ctx context.Context, r SharedRequest) (*Loaded, err
 	if r.Text == "" {
 		_, text, err := shared.Text(ctx, r.From)
 		if err != nil {
-			return nil, sharedError(err)
+			return nil, sharedError(changing, err)
 		}
 		r.Text = text
 	}
@@ -68,7 +68,7 @@ func (c *Control) PushShared(ctx context.Context, r SharedRequest) (*Loaded, err
 		},
 	})
 	if err != nil {
-		return nil, sharedError(err)
+		return nil, sharedError(changing, err)
 	}
 	waiting, stop := context.WithTimeout(ctx, awaitAcks)
 	defer stop()
@@ -88,7 +88,7 @@ func (c *Control) RollBackShared(ctx context.Context, r SharedRequest) (*Loaded,
 	if r.From == 0 || r.From == target.Generation {
 		canceled, err := shared.CancelCanary(ctx, r.Origin.Who, r.Origin.Reason)
 		if err != nil {
-			return nil, sharedError(err)
+			return nil, sharedError(changing, err)
 		}
 		if canceled {
 			return &Loaded{Config: "the canary was ended", Generation: target.Generation, Shared: true}, nil
@@ -103,11 +103,19 @@ func (c *Control) RollBackShared(ctx context.Context, r SharedRequest) (*Loaded,
 	return c.PushShared(ctx, r)
 }
 
+// What a request does with the shared configuration, for its error.
+const (
+	reading  = "read"
+	changing = "changed"
+)
+
 // sharedError returns the error of a request for an error of the shared configuration.
-func sharedError(err error) error {
+func sharedError(doing string, err error) error {
 	var unknown *rollout.UnknownError
 	var conflict *rollout.ConflictError
 	switch {
+	case errors.As(err, &unknown) && unknown.Number == 0:
+		return &RequestError{NotFound: true, What: err.Error(), Hint: "meridian config push FILE gives it the first"}
 	case errors.As(err, &unknown):
 		return &RequestError{NotFound: true, What: err.Error(), Hint: "meridian config history lists them"}
 	case errors.As(err, &conflict):
@@ -119,7 +127,7 @@ func sharedError(err error) error {
 			Hint: "meridian config history lists the generation if etcd has it, as soon as etcd answers again; if not, make the change again",
 		}
 	}
-	return &RequestError{What: "the shared configuration cannot be changed; what serves goes on: " + err.Error(), Hint: "meridian cluster status shows the state of the cluster"}
+	return &RequestError{What: "the shared configuration cannot be " + doing + "; what serves goes on: " + err.Error(), Hint: "meridian cluster status shows the state of the cluster"}
 }
 
 // sharedCandidate returns the documents of this node with another shared configuration.
@@ -137,7 +145,7 @@ func (c *Control) sharedCandidate(cfg *config.Config, text []byte) ([]config.Doc
 func (c *Control) SharedGeneration(ctx context.Context, number uint64) (hash, text string, err error) {
 	m, text, err := c.SharedConfig().Text(ctx, number)
 	if err != nil {
-		return "", "", sharedError(err)
+		return "", "", sharedError(reading, err)
 	}
 	return m.Hash, text, nil
 }
@@ -156,7 +164,7 @@ func (c *Control) ClusterGenerations(ctx context.Context) ([]ClusterGeneration, 
 	shared := c.SharedConfig()
 	list, err := shared.List(ctx)
 	if err != nil {
-		return nil, sharedError(err)
+		return nil, sharedError(reading, err)
 	}
 	status := shared.Status()
 	all := make([]ClusterGeneration, 0, len(list))

@@ -206,10 +206,13 @@ func (n *Node) manifest(ctx context.Context, number uint64) (m Manifest, err err
 	return m, nil
 }
 
-// UnknownError is returned for a generation that is not stored.
+// UnknownError is returned for a generation that is not stored; 0: none serves yet.
 type UnknownError struct{ Number uint64 }
 
 func (e *UnknownError) Error() string {
+	if e.Number == 0 {
+		return "the cluster has no configuration yet"
+	}
 	return fmt.Sprintf("no generation %d in the cluster", e.Number)
 }
 

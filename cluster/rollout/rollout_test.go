@@ -424,10 +424,10 @@ func TestNodeServesOnWithoutStore(t *testing.T) {
 	})
 }
 
-// TestDifferentFilesAreReported lets nodes read their own files, which differ for long.
+// TestDifferentFilesAreReported lets nodes read their own files, which differ for long, and then takes the store away.
 func TestDifferentFilesAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, nodes := clusterOf("a", "b")
+		m, nodes := clusterOf("a", "b")
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		for _, n := range nodes {
@@ -444,6 +444,16 @@ func TestDifferentFilesAreReported(t *testing.T) {
 		time.Sleep(5 * period)
 		if s := nodes["a"].Status(); len(s.Skew) > 0 || !nodes["a"].logged("the same configuration again") {
 			t.Errorf("skew %v, reported %q", s.Skew, nodes["a"].reported)
+		}
+		for _, down := range []bool{true, false} {
+			m.mu.Lock()
+			m.down = down
+			m.mu.Unlock()
+			time.Sleep(time.Minute)
+		}
+		a := nodes["a"]
+		if !a.logged("it cannot be compared whether the nodes serve the same configuration") || !a.logged("are compared again") || a.logged("shared configuration") {
+			t.Errorf("without the store, reported %q", a.reported)
 		}
 		stop()
 		running.Wait()

@@ -68,6 +68,12 @@ func TestEtcdIsRunAndOperated(t *testing.T) {
 	if got := succeed(t, "etcd", "members", "-c", node); !strings.Contains(got, "e1    leader") {
 		t.Errorf("members prints\n%s", got)
 	}
+	for _, wrong := range []string{"127.0.0.1:2380", "10.3.0.1", "https://10.3.0.1", "ftp://10.3.0.1:2380"} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), []string{"etcd", "add-member", "e2", wrong, "-c", node}, &stdout, &stderr); code != exitConfig || !strings.Contains(stderr.String(), "e.g. https://10.3.0.1:2380") {
+			t.Errorf("add-member %s: exit %d\n%s", wrong, code, &stderr)
+		}
+	}
 	added := succeed(t, "etcd", "add-member", "e2", fmt.Sprintf("http://127.0.0.1:%d", ports[3]), "-c", node)
 	if !strings.HasPrefix(added, "name: e2\n") || !strings.HasSuffix(added, "initial-cluster-state: existing\n") {
 		t.Errorf("add-member prints\n%s", added)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,6 +112,9 @@ Exit: 0; 1 on an error.`,
 		Example: "  meridian etcd add-member e4 https://10.3.0.1:2380 -c meridian.yaml",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if u, err := url.Parse(args[1]); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" {
+				return fmt.Errorf("%q is not the URL of a member for other members; e.g. https://10.3.0.1:2380", args[1])
+			}
 			return e.with(c.Context(), func(ctx context.Context, client *clientv3.Client) error {
 				added, err := client.MemberAdd(ctx, args[1:])
 				if err != nil {

@@ -141,6 +141,10 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 		}
 		return nil
 	})
+	if code, out := a.try(t, "config", "diff", sharedText(t, "192.0.2.1", "")); code != exitConfig || !strings.Contains(out, "the cluster has no configuration yet\n  meridian config push FILE") {
+		t.Errorf("diff without a configuration: exit %d\n%s", code, out)
+	}
+	push(a, exitConfig, "such as 5%, in a URL 5%25", sharedText(t, "192.0.2.1", ""), "--canary", "100%")
 	push(a, exitOK, "generation 1 of the cluster", sharedText(t, "192.0.2.1", ""))
 	a.answers(t, "192.0.2.1")
 	b.answers(t, "192.0.2.1")
@@ -208,6 +212,9 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	b.start(t)
 	b.answers(t, "192.0.2.1")
 	push(b, exitConfig, "the shared configuration cannot be changed", sharedText(t, "192.0.2.6", ""))
+	if code, out := b.try(t, "config", "history"); code != exitConfig || !strings.Contains(out, "the shared configuration cannot be read") {
+		t.Errorf("history without etcd: exit %d\n%s", code, out)
+	}
 }
 
 // appended returns a file with more text at its end.
