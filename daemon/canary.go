@@ -160,10 +160,10 @@ type splitWatch struct {
 //
 //	guardrail   broken if
 //	answers     more of them are SERVFAIL than of the others, by maxFailures
-//	pools       one fails open that does not in the generation that serves
+//	pools       one fails open, or has no answer, and does not in the generation that serves
 func (w *splitWatch) breach(now answer.Counters, canary, serving *pools.Tree) string {
-	ours := canaryWatch{begun: true, open: failedOpen(serving)}
+	ours := canaryWatch{begun: true, lost: lostPools(serving)}
 	ours.answers = answersOf(&now) - answersOf(&w.before) - (now.Canary - w.before.Canary)
 	ours.failures = failuresOf(&now) - failuresOf(&w.before) - (now.CanaryFailed - w.before.CanaryFailed)
-	return ours.breachOf(now.Canary-w.before.Canary, now.CanaryFailed-w.before.CanaryFailed, failedOpen(canary), "of the others")
+	return ours.breachOf(now.Canary-w.before.Canary, now.CanaryFailed-w.before.CanaryFailed, lostPools(canary), "of the others")
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -24,7 +25,7 @@ func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.Pr
 		Cluster: cfg.Cluster.Name, Name: cfg.Node, Key: key, Trust: trust, Store: n.store.Rollout(),
 		Shared: cfg.Cluster.Shared, Serving: servingHash(cfg),
 		Apply: func(ctx context.Context, m *rollout.Manifest, text string) error {
-			canary.begin(l.server.Counters(), failedOpen(l.served().Pools))
+			canary.begin(l.server.Counters(), lostPools(l.served().Pools))
 			return l.applyShared(ctx, m, text)
 		},
 		Split: func(ctx context.Context, m *rollout.Manifest, text string, parts uint32) error {
@@ -40,7 +41,7 @@ func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.Pr
 				defer c.Release()
 				return split.breach(l.server.Counters(), l.snapshotOf(c).Pools, l.served().Pools)
 			}
-			return canary.breach(l.server.Counters(), failedOpen(l.served().Pools))
+			return canary.breach(l.server.Counters(), lostPools(l.served().Pools))
 		},
 		Report: l.reportCluster,
 	})
@@ -140,9 +141,9 @@ func (l *instance) noteDigest() {
 
 // canaryWatch compares what a node answers under a canary with what it answered before. The goroutine of the rollout owns it.
 type canaryWatch struct {
-	begun  bool            // since the start of the process
-	before answer.Counters // when the last generation began to serve
-	open   []string        // the pools that failed open then
+	begun  bool                  // since the start of the process
+	before answer.Counters       // when the last generation began to serve
+	lost   map[string]pools.Mode // see lostPools, then
 	// What was answered before that, since the generation before.
 	answers, failures uint64
 }
@@ -153,11 +154,11 @@ const (
 	minFailures = 10    // fewer say nothing
 )
 
-// begin notes what the node has answered, and the pools that fail open, before a generation serves.
-func (w *canaryWatch) begin(now answer.Counters, open []string) {
+// begin notes what the node has answered, and the lost pools, before a generation serves.
+func (w *canaryWatch) begin(now answer.Counters, lost map[string]pools.Mode) {
 	w.begun = true
 	w.answers, w.failures = answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
-	w.before, w.open = now, open
+	w.before, w.lost = now, lost
 }
 
 func failuresOf(c *answer.Counters) uint64 { return c.Rcodes[dns.RcodeServerFailure] }
@@ -169,35 +170,40 @@ func answersOf(c *answer.Counters) (n uint64) {
 	return n
 }
 
-// failedOpen returns the pools that fail open.
-func failedOpen(tree *pools.Tree) (names []string) {
+// lostPools returns the pools that fail open or have no answer in a family, with the worse of the modes of their families.
+func lostPools(tree *pools.Tree) map[string]pools.Mode {
+	lost := map[string]pools.Mode{}
 	for _, change := range tree.Modes() {
-		if change.To == pools.FailedOpen {
-			names = append(names, change.Pool)
+		if change.To >= pools.FailedOpen {
+			lost[change.Pool] = max(lost[change.Pool], change.To)
 		}
 	}
-	return names
+	return lost
 }
 
 // breach returns why the generation that serves breaks a guardrail of canaries; empty: it does not.
 //
 //	guardrail   broken if
 //	answers     more of them are SERVFAIL than before, by maxFailures
-//	pools       one fails open that did not before
-func (w *canaryWatch) breach(now answer.Counters, open []string) string {
+//	pools       one fails open that did not before, or has no answer any more
+func (w *canaryWatch) breach(now answer.Counters, lost map[string]pools.Mode) string {
 	if !w.begun { // a restarted node serves the canary already: it is compared with itself from now on
-		w.begin(now, open)
+		w.begin(now, lost)
 	}
-	return w.breachOf(answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before), open, "before")
+	return w.breachOf(answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before), lost, "before")
 }
 
 // breachOf is breach for numbers of answers, compared with those of w, which were given at another time or to other clients.
-func (w *canaryWatch) breachOf(answers, failures uint64, open []string, others string) string {
+func (w *canaryWatch) breachOf(answers, failures uint64, lost map[string]pools.Mode, others string) string {
 	if share := shareOf(failures, answers); failures >= minFailures && share > shareOf(w.failures, w.answers)+maxFailures {
 		return fmt.Sprintf("answers %.1f %% of the queries with SERVFAIL, and %.1f %% %s", 100*share, 100*shareOf(w.failures, w.answers), others)
 	}
-	for _, pool := range open {
-		if !slices.Contains(w.open, pool) {
+	for _, pool := range slices.Sorted(maps.Keys(lost)) {
+		switch mode := lost[pool]; {
+		case mode <= w.lost[pool]:
+		case mode == pools.Dead:
+			return fmt.Sprintf("leaves pool %q without an answer", pool)
+		default:
 			return fmt.Sprintf("makes pool %q fail open", pool)
 		}
 	}

@@ -114,7 +114,7 @@ func (n *Node) report(err error) {
 	n.failing = err != nil && !errors.Is(err, context.Canceled)
 	level, failed, again := slog.LevelError, "the shared configuration cannot be followed; what serves goes on: ", "the shared configuration is followed again"
 	if !n.Shared {
-		level, failed, again = slog.LevelWarn, "other nodes cannot be shown which configuration this one serves: ", "other nodes are shown again which configuration this one serves"
+		level, failed, again = slog.LevelWarn, "it cannot be compared whether the nodes serve the same configuration; what serves goes on: ", "the configurations of the nodes are compared again"
 	}
 	switch {
 	case n.failing && !was:

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,7 +25,7 @@ func clusterStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the nodes and agents of a cluster and the votes of its regions",
 		Long: `Status shows the cluster as a running node sees it: the nodes and agents, whether their opinions count, the difference of
-their clocks, and for each checked address the vote of each region and what is decided. A vote in a region whose
+their clocks, the generation of the shared configuration that they serve, and for each checked address the vote of each region and what is decided. A vote in a region whose
 nodes differ is followed by the nodes that find something else. Ask another node with --server.
 
 Exit: 0; 1 if the server is in no cluster or does not answer. Problems do not change it.`,
@@ -88,10 +89,10 @@ Exit: 0; 1 if the server is in no cluster or does not answer. Problems do not ch
 
 // printNodes prints a line for each node and agent.
 func printNodes(t io.Writer, s *control.ClusterStatus) {
-	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
+	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK\tGENERATION")
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kind, orDash(n.Region), describeClusterNode(n), describeClock(n, s.Node))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kind, orDash(n.Region), describeClusterNode(n), describeClock(n, s.Node), describeGenerations(n))
 	}
 }
 
@@ -208,6 +209,17 @@ func describeClusterNode(n *control.ClusterNode) string {
 		return "not seen"
 	}
 	return "lost"
+}
+
+// describeGenerations describes the generations of the shared configuration that a node serves.
+func describeGenerations(n *control.ClusterNode) string {
+	switch {
+	case n.Generation == 0:
+		return "-"
+	case n.Canary == 0:
+		return strconv.FormatUint(n.Generation, 10)
+	}
+	return fmt.Sprintf("%d, canary %d", n.Generation, n.Canary)
 }
 
 // describeClock describes the difference of a node's clock from that of the node seen from.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -155,6 +154,9 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 	if _, out := b.try(t, "status"); !strings.Contains(out, "generation 2 on a canary of 50% of the clients") {
 		t.Errorf("status prints\n%s", out)
 	}
+	if _, out := b.try(t, "cluster", "status"); !strings.Contains(out, "1, canary 2") {
+		t.Errorf("cluster status prints\n%s", out)
+	}
 	b.stop()
 	b.start(t)
 	awaitCanary(b, 2)
@@ -175,25 +177,27 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 		t.Errorf("after the rollback: %+v", got)
 	}
 
-	// a pool that fails open takes it back
+	// a pool that fails open takes it back, and so does one without an answer
 	failing := filepath.Join(t.TempDir(), "new.yaml")
 	text, err := os.ReadFile(sharedText(t, "127.0.0.1", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	checked := strings.Replace(string(text), "policy: weighted,", "policy: weighted, check: dead,", 1)
-	writeFile(t, failing, checked+fmt.Sprintf("checks: {dead: {type: tcp, port: %d, interval: 1s, timeout: 1s, fall: 1}}\n", counterpart.FreePorts(t, 1)[0]))
-	a.try(t, "config", "push", failing, "--canary", "1%", "--for", "1h")
-	counterpart.Await(t, func() error {
-		for _, n := range nodes {
-			if _, out := n.try(t, "events"); strings.Contains(out, `makes pool "web" fail open`) {
-				return nil
+	check := fmt.Sprintf("checks: {dead: {type: tcp, port: %d, interval: 1s, timeout: 1s, fall: 1}}\n", counterpart.FreePorts(t, 1)[0])
+	for failOpen, says := range map[string]string{"remaining": `makes pool "web" fail open`, "never": `leaves pool "web" without an answer`} {
+		writeFile(t, failing, strings.Replace(string(text), "policy: weighted,", "policy: weighted, check: dead, fail_open: "+failOpen+",", 1)+check)
+		a.try(t, "config", "push", failing, "--canary", "1%", "--for", "1h")
+		counterpart.Await(t, func() error {
+			for _, n := range nodes {
+				if _, out := n.try(t, "events"); strings.Contains(out, says) {
+					return nil
+				}
 			}
-		}
-		return errors.New("no canary was rolled back")
-	})
-	awaitCanary(a, 0)
-	awaitCanary(b, 0)
+			return fmt.Errorf("no canary was rolled back because it %s", says)
+		})
+		awaitCanary(a, 0)
+		awaitCanary(b, 0)
+	}
 
 	// after its time, all clients get it
 	push(exitOK, "a serving", sharedText(t, "192.0.2.4", ""), "--canary", "0.5%", "--for", "1s")
