@@ -77,7 +77,7 @@ func (s *Set) canonicalData() [][]byte {
 	for rest := data; len(rest) > 0; {
 		end := 2 + int(binary.BigEndian.Uint16(rest))
 		rdata := rest[2:end]
-		foldNames(s.Type, rdata)
+		FoldNames(s.Type, rdata)
 		all = append(all, rdata)
 		rest = rest[end:]
 	}
@@ -102,8 +102,8 @@ var layouts = map[uint16]layout{
 	typeKX: {fixed: 2, names: 1}, typeDNAME: {names: 1},
 }
 
-// foldNames converts the names in RDATA to lower case. It leaves RDATA that is too short for its type as it is.
-func foldNames(typ uint16, rdata []byte) {
+// FoldNames converts the names in RDATA to lower case. It leaves RDATA that is too short for its type as it is.
+func FoldNames(typ uint16, rdata []byte) {
 	l, ok := layouts[typ]
 	if !ok {
 		return

@@ -370,7 +370,7 @@ func FuzzFoldNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typ uint16, rdata []byte) {
 		before := bytes.Clone(rdata)
-		foldNames(typ, rdata)
+		FoldNames(typ, rdata)
 		if !bytes.EqualFold(before, rdata) {
 			t.Errorf("type %d: %x became %x", typ, before, rdata)
 		}

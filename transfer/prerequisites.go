@@ -40,7 +40,7 @@ func (d *draft) checkPrerequisites(msg *dns.Msg) *refusal {
 			if wanted[string(owner)] == nil {
 				wanted[string(owner)] = map[uint16][]string{}
 			}
-			wanted[string(owner)][h.Rrtype] = append(wanted[string(owner)][h.Rrtype], folded(data))
+			wanted[string(owner)][h.Rrtype] = append(wanted[string(owner)][h.Rrtype], folded(h.Rrtype, string(data)))
 		default:
 			return &refusal{dns.RcodeFormatError, "a prerequisite of another class"}
 		}
@@ -75,7 +75,7 @@ func (d *draft) checkEqual(wanted map[string]map[uint16][]string) *refusal {
 		for typ, list := range types {
 			var has []string
 			for _, r := range d.recordsOf(dnsname.Wire(owner), typ) {
-				has = append(has, folded([]byte(r.Data())))
+				has = append(has, folded(typ, r.Data()))
 			}
 			slices.Sort(list)
 			slices.Sort(has)

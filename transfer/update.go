@@ -11,6 +11,7 @@ import (
 
 	"meridian/config"
 	"meridian/dnsname"
+	"meridian/dnssec"
 	"meridian/transfer/journal"
 	"meridian/zones"
 )
@@ -51,6 +52,7 @@ type draft struct {
 	pending map[string][]journal.Record // by owner: as earlier updates of the evaluator leave it
 	names   map[string][]journal.Record // by owner: its records now
 	before  map[string][]journal.Record
+	ttls    map[changedSet]uint32 // of the record of a set that was added last
 	soa     journal.Record
 	request *UpdateRequest
 	rules   []config.UpdateRule
@@ -127,7 +129,7 @@ func replaceSOA(records []journal.Record, soa journal.Record) []journal.Record {
 func (e *Evaluator) evaluate(r *UpdateRequest) (*Update, *draft) {
 	z := &e.cfg.Zones[e.zone]
 	d := &draft{
-		data: e.data, zone: e.zone, apex: e.data.Apex(e.zone), pending: e.names, names: map[string][]journal.Record{}, before: map[string][]journal.Record{},
+		data: e.data, zone: e.zone, apex: e.data.Apex(e.zone), pending: e.names, names: map[string][]journal.Record{}, before: map[string][]journal.Record{}, ttls: map[changedSet]uint32{},
 		request: r, rules: z.Update,
 	}
 	msg := new(dns.Msg)
@@ -176,8 +178,9 @@ func (d *draft) load(owner dnsname.Wire) []journal.Record {
 	if !changed {
 		records = currentRecords(d.data, d.zone, owner)
 	}
-	d.names[string(owner)], d.before[string(owner)] = records, records
-	return records
+	d.before[string(owner)] = records
+	d.names[string(owner)] = slices.Clone(records)
+	return d.names[string(owner)]
 }
 
 // currentRecords returns the static records of a name.
@@ -226,8 +229,17 @@ func (d *draft) owner(h *dns.RR_Header) (dnsname.Wire, *refusal) {
 	return owner, nil
 }
 
-// folded returns data with its letters in lower case: names in it compare without case.
-func folded(data []byte) string { return string(dnsname.Wire(data).Folded()) }
+// folded returns data with the names in it in lower case: they compare without case, and all else with it (RFC 2136 1.1.1).
+func folded(typ uint16, data string) string {
+	plain := []byte(data)
+	dnssec.FoldNames(typ, plain)
+	return string(plain)
+}
+
+// sameData reports whether data of a type is equal. It is called for all records of a name, so it folds only what may be equal.
+func sameData(typ uint16, a, b string) bool {
+	return a == b || len(a) == len(b) && strings.EqualFold(a, b) && folded(typ, a) == folded(typ, b)
+}
 
 // metaType reports whether a type is not one of data (RFC 6895 3.1).
 func metaType(typ uint16) bool {
@@ -328,10 +340,22 @@ func (d *draft) apply(msg *dns.Msg) *refusal {
 			if h.Rrtype == dns.TypeSOA || d.isOrigin(owner, h.Rrtype) && len(d.recordsOf(owner, h.Rrtype)) == 1 {
 				continue // the zone keeps its SOA and its last NS
 			}
-			d.remove(owner, func(r journal.Record) bool { return r.Type() == h.Rrtype && folded([]byte(r.Data())) == folded(data) })
+			d.remove(owner, func(r journal.Record) bool { return r.Type() == h.Rrtype && sameData(h.Rrtype, r.Data(), string(data)) })
 		}
 	}
+	d.setTTLs()
 	return d.checkSizes()
+}
+
+// setTTLs gives the records of each set one TTL, that of the last record that the update has added to it.
+func (d *draft) setTTLs() {
+	for owner, records := range d.names {
+		for i, r := range records {
+			if ttl, added := d.ttls[changedSet{owner, r.Type()}]; added && r.TTL() != ttl {
+				records[i] = r.WithTTL(ttl)
+			}
+		}
+	}
 }
 
 // isOrigin reports whether records are the SOA or NS of the zone.
@@ -340,39 +364,32 @@ func (d *draft) isOrigin(owner dnsname.Wire, typ uint16) bool {
 }
 
 func (d *draft) remove(owner dnsname.Wire, which func(journal.Record) bool) {
-	d.names[string(owner)] = slices.DeleteFunc(slices.Clone(d.load(owner)), which)
+	d.names[string(owner)] = slices.DeleteFunc(d.load(owner), which)
 }
 
-// add adds a record. A CNAME beside other records is ignored, and so are others beside a CNAME. The records of a set have one
-// TTL, that of the last one added.
+// add adds a record. A CNAME beside other records is ignored, and so are others beside a CNAME.
 func (d *draft) add(owner dnsname.Wire, r journal.Record) {
-	typ, records := r.Type(), d.load(owner)
+	typ, records, at := r.Type(), d.load(owner), -1
 	if typ == dns.TypeSOA {
 		if bytes.Equal(owner, d.apex) && journal.Newer(r.Serial(), d.soa.Serial()) {
 			d.soa = r
 		}
 		return
 	}
-	for _, other := range records {
-		if (typ == dns.TypeCNAME) != (other.Type() == dns.TypeCNAME) {
+	for i, other := range records {
+		switch otherType := other.Type(); {
+		case (typ == dns.TypeCNAME) != (otherType == dns.TypeCNAME):
 			return
+		case typ == dns.TypeCNAME, typ == otherType && sameData(typ, other.Data(), r.Data()):
+			at = i
 		}
 	}
-	next, replaced := make([]journal.Record, 0, len(records)+1), false
-	for _, other := range records {
-		switch {
-		case other.Type() != typ:
-		case typ == dns.TypeCNAME || folded([]byte(other.Data())) == folded([]byte(r.Data())):
-			other, replaced = r, true
-		default:
-			other = other.WithTTL(r.TTL())
-		}
-		next = append(next, other)
+	if at >= 0 {
+		records[at] = r
+	} else {
+		d.names[string(owner)] = append(records, r)
 	}
-	if !replaced {
-		next = append(next, r)
-	}
-	d.names[string(owner)] = next
+	d.ttls[changedSet{string(owner), typ}] = r.TTL()
 }
 
 // checkSizes refuses more records at a name than any application needs.
@@ -397,15 +414,15 @@ func (d *draft) outcome(soa journal.Record) *Update {
 	u := &Update{Rcode: dns.RcodeSuccess}
 	for _, owner := range sortedKeys(d.names) {
 		before, now := d.before[owner], d.names[owner]
-		changed := map[uint16]bool{}
+		changed, had, has := map[uint16]bool{}, setFrom(before), setFrom(now)
 		for _, r := range before {
-			if !slices.Contains(now, r) && r.Type() != dns.TypeSOA {
+			if !has[r] && r.Type() != dns.TypeSOA {
 				c.Deleted = append(c.Deleted, r)
 				changed[r.Type()] = true
 			}
 		}
 		for _, r := range now {
-			if !slices.Contains(before, r) {
+			if !had[r] {
 				c.Added = append(c.Added, r)
 				changed[r.Type()] = true
 			}
@@ -418,6 +435,15 @@ func (d *draft) outcome(soa journal.Record) *Update {
 		u.Change = c
 	}
 	return u
+}
+
+// setFrom returns records as a set.
+func setFrom(records []journal.Record) map[journal.Record]bool {
+	set := make(map[journal.Record]bool, len(records))
+	for _, r := range records {
+		set[r] = true
+	}
+	return set
 }
 
 // setsOf returns the change that makes the records of a type at a name these.

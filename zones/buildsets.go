@@ -15,6 +15,9 @@ import (
 // question and EDNS.
 const maxSet = 1<<16 - 1024
 
+// maxTypes is the number of RRsets that a name may have. A query looks at all of them, so many make it slow (CVE-2024-1737).
+const maxTypes = 100
+
 // addSets builds the RRsets of all records.
 func (c *compiler) addSets() {
 	slices.SortFunc(c.records, func(a, b record) int {
@@ -52,7 +55,9 @@ func (c *compiler) addSet(records []record) {
 	if n.sets == 0 {
 		n.set = uint32(len(c.s.sets))
 	}
-	n.sets++
+	if n.sets++; n.sets == maxTypes+1 {
+		c.errorf(first.at, "use more names", "%s has more than %d types", c.quoted(first.node), maxTypes)
+	}
 	c.s.sets = append(c.s.sets, set)
 	c.setAt = append(c.setAt, first.at)
 }

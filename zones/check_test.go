@@ -98,6 +98,18 @@ func TestErrorsOfConfiguredNames(t *testing.T) {
 		}, []string{
 			`/z/0.zone:4:1: TXT of "big.example.com." has 125400 bytes in 300 records, more than the 64512 that fit in a message`,
 		}},
+		{"names with too many types", func(w *world) {
+			var b strings.Builder
+			for i, name := range []string{"many", "more", "most"} {
+				for typ := range 100 + 1000*i {
+					fmt.Fprintf(&b, "%s TYPE%d \\# 1 00\n", name, 1000+typ)
+				}
+			}
+			w.zone("example.com", apexRecords+b.String())
+		}, []string{
+			`/z/0.zone:204:1: "more.example.com." has more than 100 types; use more names`,
+			`/z/0.zone:1304:1: "most.example.com." has more than 100 types; use more names`,
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.behaviour, func(t *testing.T) {

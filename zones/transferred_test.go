@@ -123,6 +123,18 @@ func TestInvalidCopyIsAnError(t *testing.T) {
 	}
 }
 
+// TestCopyWithTooManyTypesIsAnError has a copy with a name that would make queries slow: the secondary keeps the one before.
+func TestCopyWithTooManyTypesIsAnError(t *testing.T) {
+	var records strings.Builder
+	for typ := range 101 {
+		fmt.Fprintf(&records, "many TYPE%d \\# 1 00\n", 1000+typ)
+	}
+	s, report := secondaryWorld().compileCopies(copyOf(t, now, records.String()))
+	if _, err := report.Join(); s != nil || err == nil || !strings.Contains(err.Error(), `"many.example.com." has more than 100 types`) {
+		t.Errorf("compiled: %t, %v", s != nil, err)
+	}
+}
+
 func TestZoneWithoutACurrentCopyIsUnavailable(t *testing.T) {
 	expired := copyOf(t, now.Add(-time.Hour), "www A 192.0.2.1\n")
 	for name, c := range map[string]struct {
