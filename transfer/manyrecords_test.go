@@ -63,8 +63,8 @@ func BenchmarkUpdateOfManyRecords(b *testing.B) {
 	}
 }
 
-// evaluated returns the outcome of an update.
-func evaluated(t testing.TB, zone string, r *UpdateRequest) *Update {
+// outcomeIn returns the outcome of an update.
+func outcomeIn(t testing.TB, zone string, r *UpdateRequest) *Update {
 	t.Helper()
 	cfg := &config.Config{Zones: []config.Zone{{Name: "example.com.", Update: []config.UpdateRule{{Key: "acme.", Names: []string{"*"}}}}}}
 	return NewEvaluator(cfg, content(t, "example.com.", zone).data, 0, journal.State{}).Evaluate(r)
@@ -87,17 +87,17 @@ func TestUpdateLimitsRecordsOfAName(t *testing.T) {
 	}{
 		"100 records":                 {small, 100, add, "", 100, 0},
 		"101 records":                 {small, 101, add, "many.example.com. would have more than 100 records of a type", 0, 0},
-		"500 records":                {small, 500, add, "many.example.com. would have more than 100 records of a type", 0, 0},
+		"500 records":                 {small, 500, add, "many.example.com. would have more than 100 records of a type", 0, 0},
 		"100 types":                   {small, 100, ofType, "", 100, 0},
 		"101 types":                   {small, 101, ofType, "many.example.com. would have more than 100 types", 0, 0},
-		"500 types":                  {small, 500, ofType, "many.example.com. would have more than 100 types", 0, 0},
+		"500 types":                   {small, 500, ofType, "many.example.com. would have more than 100 types", 0, 0},
 		"one more than in the file":   {manyRecords(500), 1, add, "many.example.com. would have more than 100 records of a type", 0, 0},
 		"those of the file again":     {manyRecords(500), 500, func(m *dns.Msg, i int) { m.Insert(aRecord(i, 10)) }, "", 0, 0},
 		"most of the file removed":    {manyRecords(500), 500, func(m *dns.Msg, i int) { m.Remove(aRecord(i, 10)) }, "", 0, 500},
 		"another TTL for one of them": {manyRecords(500), 1, func(m *dns.Msg, i int) { rr := aRecord(i, 10); rr[0].Header().Ttl = 7; m.Insert(rr) }, "", 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := evaluated(t, c.zone, updateOf(t, c.n, c.change))
+			u := outcomeIn(t, c.zone, updateOf(t, c.n, c.change))
 			if c.want != "" {
 				if u.Rcode != dns.RcodeRefused || u.Reason != c.want || u.Change != nil {
 					t.Errorf("%s, %q, want %q", dns.RcodeToString[u.Rcode], u.Reason, c.want)
@@ -128,15 +128,15 @@ func TestUpdateComparesOnlyNamesWithoutCase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u := evaluated(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Insert([]dns.RR{rr}) }))
+		u := outcomeIn(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Insert([]dns.RR{rr}) }))
 		if again := u.Change == nil || len(u.Change.Deleted) == 1; again != same || u.Rcode != dns.RcodeSuccess {
 			t.Errorf("%s is added: %+v, want the same record: %t", text, u, same)
 		}
-		u = evaluated(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Remove([]dns.RR{dns.Copy(rr)}) }))
+		u = outcomeIn(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Remove([]dns.RR{dns.Copy(rr)}) }))
 		if removed := u.Change != nil; removed != same || u.Rcode != dns.RcodeSuccess {
 			t.Errorf("%s is removed: %+v, want the same record: %t", text, u, same)
 		}
-		u = evaluated(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Used([]dns.RR{dns.Copy(rr)}) }))
+		u = outcomeIn(t, zone, updateOf(t, 1, func(m *dns.Msg, _ int) { m.Used([]dns.RR{dns.Copy(rr)}) }))
 		if met := u.Rcode == dns.RcodeSuccess; met != same {
 			t.Errorf("%s is required: %+v, want the same record: %t", text, u, same)
 		}
