@@ -31,7 +31,7 @@ func (l *instance) builder() snapshot.Builder { return snapshot.WritingKeys(l.ch
 func (l *instance) checkBuilder() snapshot.Builder {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	return snapshot.BuildInBackground(l.measured, snapshot.Known{Copies: l.copies.Copies(), Members: l.members.current()})
+	return snapshot.BuildInBackground(l.measured, snapshot.Known{Copies: l.copies.Copies(), Members: l.members.current(), Masters: l.current.Snapshot.Zones.Masters()})
 }
 
 // firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.

@@ -175,7 +175,7 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 func (l *instance) logReloaded(ctx context.Context, begun time.Time) {
 	if ctx.Err() == nil {
 		l.Logger.Info("reloaded", append(l.logAttrs(l.served()),
-			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
+			"took", time.Since(begun).Round(time.Millisecond), "parsed", l.served().Zones.Masters().Parsed(), "counted", l.server.Counters())...)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type Known struct {
 	Copies  zones.Copies    // of zones that have primaries; others are read from the state directory
 	Members catalog.Members // of catalogs; nil: they are read from there
+	Masters *zones.Masters  // master files as they were parsed; nil: all are parsed
 }
 
 // WithCopies returns s with the zones compiled again, with these copies of zones that have primaries and these members of catalogs, and with the master files as
@@ -103,7 +104,7 @@ func (s *Snapshot) CheckCopy(c *zones.Copy, allowRemoval bool) ([]config.Error, 
 		}
 		alone := *s.Config
 		alone.Zones = []config.Zone{*z}
-		_, report := zones.CompileWith(&alone, zones.Copies{c.Zone: c})
+		_, report := zones.CompileWith(&alone, zones.Copies{c.Zone: c}, nil)
 		return report.Join()
 	}
 	return nil, errRemoved

@@ -61,7 +61,7 @@ type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 
 func build(cfg *config.Config, known Known, open opener) (*Snapshot, []config.Error, error) {
 	cfg, members, unreadable := withMembers(cfg, known)
-	data, report := zones.CompileWith(cfg, known.Copies)
+	data, report := zones.CompileWith(cfg, known.Copies, known.Masters)
 	report.AddWarnings(unreadable...)
 	checkPrimaries(cfg, report)
 	locator, tree := compilePools(cfg, report, open)

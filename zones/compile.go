@@ -18,8 +18,8 @@ import (
 // compiler builds a snapshot. It first adds nodes and collects records, in file order, and then computes the rest.
 type compiler struct {
 	*Report
-	s    *Data
-	fsys fs.FS // rooted at /
+	source
+	s *Data
 
 	changed time.Time // when the configuration last changed
 
@@ -47,12 +47,20 @@ type compiler struct {
 // compile compiles the zones of cfg. It reads master files from fsys, rooted at /. It returns nil if there are
 // errors.
 func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
-	return compileWith(cfg, nil, fsys, now)
+	return compileFrom(cfg, source{fsys: fsys}, now)
 }
 
-// compileWith is compile with the copies of zones that have primaries.
-func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (*Data, *Report) {
-	c := newCompiler(cfg, fsys, now)
+// source is what the compiler reads besides the configuration.
+type source struct {
+	fsys   fs.FS  // rooted at /
+	copies Copies // of zones that have primaries
+	before *Masters
+	frozen bool // the master files are as in before, even if they have changed
+}
+
+// compileFrom is compile with another source.
+func compileFrom(cfg *config.Config, from source, now time.Time) (*Data, *Report) {
+	c := newCompiler(cfg, from, now)
 	c.addZones()
 	c.cnames = c.aliasing()
 	c.families, c.memberTypes = c.givenFamilies(), c.givenTypes()
@@ -61,7 +69,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 		case c.s.zones[z].apex == 0:
 		case len(cfg.Zones[i].Primaries) > 0:
 			c.addBalancedNames(z) // first: they replace what the copy has at them
-			c.addCopy(z, copies[cfg.Zones[i].Name], now)
+			c.addCopy(z, c.copies[cfg.Zones[i].Name], now)
 		default:
 			c.changedAt[z] = later(c.changed, c.readMaster(z))
 			c.addApexRecords(z)
@@ -90,7 +98,7 @@ func compileWith(cfg *config.Config, copies Copies, fsys fs.FS, now time.Time) (
 	return c.s, c.Report
 }
 
-func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
+func newCompiler(cfg *config.Config, from source, now time.Time) *compiler {
 	names, octets := 1, 0
 	for i := range cfg.Zones {
 		names += 4 + len(cfg.Zones[i].Names)
@@ -110,8 +118,8 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 			access: newAccess(cfg.Zones),
 			views:  newViews(cfg.Views),
 		},
-		fsys:      fsys,
-		changed:   modified(fsys, cfg.Files(), now),
+		source:    from,
+		changed:   from.configChanged(cfg, now),
 		parents:   make([]NodeID, 1, names),
 		hasErrors: make([]bool, len(cfg.Zones)),
 		changedAt: make([]time.Time, len(cfg.Zones)),
@@ -122,6 +130,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 		rows:      make(map[string]ViewsID),
 		buf:       make([]byte, maxPacked),
 	}
+	c.s.parsed = &Masters{zones: make(map[masterKey]readMaster, len(cfg.Zones)), changed: c.changed}
 	for i := range cfg.Pools {
 		c.pools[cfg.Pools[i].Name] = pools.ID(i)
 	}
@@ -169,6 +178,14 @@ func (c *compiler) attachToParent(z ZoneID) {
 	above := c.bareNode(c.s.nodes[apex].name, len(name), outer, up)
 	c.s.nodes[above].flags |= isAbove
 	c.s.zones[z].above = above
+}
+
+// configChanged returns when the configuration last changed.
+func (s *source) configChanged(cfg *config.Config, now time.Time) time.Time {
+	if s.frozen {
+		return s.before.changed
+	}
+	return modified(s.fsys, cfg.Files(), now)
 }
 
 // modified returns the time of a file's last change, or now if it is unknown.

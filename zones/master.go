@@ -38,12 +38,16 @@ type loader struct {
 	skip    map[entry]bool
 	changed time.Time // the latest modification of the files read
 
+	opened   []*masterReader          // in this order
 	reading  []*masterReader          // the innermost include last
 	read     map[string]*masterReader // by path, its latest reader
 	bytes    int64
 	includes int
 	ttl      string        // of the last $TTL, as written
 	stopped  *config.Error // the reason to stop reading
+	faults   int           // errors before
+	records  int
+	recorder recorder
 }
 
 // readMaster reads the records of a zone's master file, if it has one, and returns the time of its last change.
@@ -51,14 +55,33 @@ func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 	if c.cfg.Zones[z].File == "" {
 		return time.Time{}
 	}
+	faults := len(c.errs)
+	l, m := c.unchanged(z)
+	if m == nil {
+		l = c.parseMaster(z)
+	} else if fault := l.replay(m); fault != nil {
+		c.errs = append(c.errs, *fault)
+	}
+	c.hasErrors[z] = len(c.errs) > faults
+	if m == nil && !c.hasErrors[z] {
+		m = l.master()
+		c.s.parsed.parsed++
+	}
+	if m != nil {
+		c.keep(z, m, l.changed)
+	}
+	return l.changed
+}
+
+// parseMaster parses a zone's master file. It returns the loader of the last pass.
+func (c *compiler) parseMaster(z ZoneID) (l *loader) {
 	var unparsed []config.Error
 	skip := make(map[entry]bool)
-	state, faults := c.state(), len(c.errs)
+	state := c.state()
 	for range maxPasses {
 		c.restore(state)
-		l := &loader{c: c, zone: z, skip: skip, read: make(map[string]*masterReader)}
+		l = c.newLoader(z, skip)
 		at, fault := l.load()
-		changed = l.changed
 		if fault != nil {
 			unparsed = append(unparsed, *fault)
 		}
@@ -68,8 +91,14 @@ func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 		skip[at] = true
 	}
 	c.errs = append(c.errs, unparsed...)
-	c.hasErrors[z] = len(c.errs) > faults
-	return changed
+	return l
+}
+
+func (c *compiler) newLoader(z ZoneID, skip map[entry]bool) *loader {
+	return &loader{
+		c: c, zone: z, skip: skip, read: make(map[string]*masterReader), faults: len(c.errs),
+		recorder: recorder{zone: string(c.cfg.Zones[z].Name), firstOrigin: uint32(len(c.origins))},
+	}
 }
 
 // load reads the file from the beginning. The returned error ended it early, at an entry that the next pass may skip,
@@ -91,13 +120,13 @@ func (l *loader) load() (entry, *config.Error) {
 	zp.SetDefaultTTL(DefaultTTL)
 	zp.SetIncludeAllowed(true)
 	zp.SetIncludeFS(l)
-	records, err := l.take(zp)
+	err = l.take(zp)
 	switch {
 	case l.stopped != nil:
 		return entry{}, l.stopped
 	case err != nil:
 		return l.unparsed(err)
-	case records == 0 && len(l.skip) == 0:
+	case l.records == 0 && len(l.skip) == 0:
 		f := l.c.at(place{origin: top.origin}, "the file has no record", "add some, or remove the key file of the zone")
 		return entry{}, &f
 	}
@@ -112,25 +141,35 @@ func (l *loader) close() {
 }
 
 // take adds every record up to the end or to the first parse error.
-func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
-	faults := len(l.c.errs)
+func (l *loader) take(zp *dns.ZoneParser) error {
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
 		s := l.reading[len(l.reading)-1]
-		at := place{s.origin, s.start}
-		l.c.add(l.zone, rr, at)
-		records++
-		if records > maxRecords {
-			f := l.c.at(at, fmt.Sprintf("more than %d records", maxRecords), "split the zone")
-			l.stopped = &f
-			return records, nil
-		}
-		if len(l.c.errs)-faults >= maxErrors {
-			f := l.c.at(at, fmt.Sprintf("%d errors so far; the rest is not shown", maxErrors), "")
-			l.stopped = &f
-			return records, nil
+		at, w := place{s.origin, s.start}, newWritten(rr)
+		more := l.add(&w, at)
+		w.encode(l.c)
+		l.recorder.add(&w, at)
+		if !more {
+			return nil
 		}
 	}
-	return records, zp.Err()
+	return zp.Err()
+}
+
+// add adds a record. It reports whether there may be more.
+func (l *loader) add(w *written, at place) bool {
+	l.c.addWritten(l.zone, w, at)
+	l.records++
+	var f config.Error
+	switch {
+	case l.records > maxRecords:
+		f = l.c.at(at, fmt.Sprintf("more than %d records", maxRecords), "split the zone")
+	case len(l.c.errs)-l.faults >= maxErrors:
+		f = l.c.at(at, fmt.Sprintf("%d errors so far; the rest is not shown", maxErrors), "")
+	default:
+		return true
+	}
+	l.stopped = &f
+	return false
 }
 
 // Open opens a file to include, by a name in the form of fs.FS.

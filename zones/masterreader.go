@@ -3,7 +3,9 @@ package zones
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	digest "hash"
 	"io"
 	"io/fs"
 	"strings"
@@ -27,6 +29,7 @@ type entry struct {
 type masterReader struct {
 	loader *loader
 	file   fs.File
+	hash   digest.Hash // of what is read
 	r      *bufio.Reader
 	path   string // in the file system
 	origin uint32 // of its errors
@@ -53,12 +56,19 @@ type masterReader struct {
 
 // newSource returns a reader at the beginning of a file.
 func (l *loader) newSource(file fs.File, path, display string) *masterReader {
-	s := &masterReader{loader: l, file: file, r: bufio.NewReaderSize(file, 16<<10), path: path, ended: true, line: 1}
-	s.origin = l.c.origin(config.Error{File: display})
+	s := &masterReader{loader: l, file: file, hash: sha256.New(), path: path, ended: true, line: 1}
+	s.r = bufio.NewReaderSize(io.TeeReader(file, s.hash), 16<<10)
+	s.origin = l.addFile(path, display)
+	l.opened = append(l.opened, s)
 	l.reading = append(l.reading, s)
 	l.read[path] = s
-	l.c.s.masters = append(l.c.s.masters, "/"+path)
 	return s
+}
+
+// addFile returns the origin of the errors of a file that is read.
+func (l *loader) addFile(path, display string) uint32 {
+	l.c.s.masters = append(l.c.s.masters, "/"+path)
+	return l.c.origin(config.Error{File: display})
 }
 
 // Stat makes the reader an fs.File, which $INCLUDE needs.

@@ -52,7 +52,7 @@ func (c *compiler) mayBePresigned(z ZoneID) bool {
 }
 
 // noteSignature records that a zone's file has an RRSIG record, and when it expires.
-func (c *compiler) noteSignature(z ZoneID, sig *dns.RRSIG, at place) {
+func (c *compiler) noteSignature(z ZoneID, rdata []byte, at place) {
 	if c.s.presigned == nil {
 		c.s.presigned = make([]*Presigned, len(c.s.zones))
 		c.presignedAt = make([]place, len(c.s.zones))
@@ -62,10 +62,15 @@ func (c *compiler) noteSignature(z ZoneID, sig *dns.RRSIG, at place) {
 		p = new(Presigned)
 		c.s.presigned[z], c.presignedAt[z] = p, at
 	}
-	if expires := time.Unix(int64(sig.Expiration), 0).UTC(); p.Expires.IsZero() || expires.Before(p.Expires) {
-		p.Begins, p.Expires = time.Unix(int64(sig.Inception), 0).UTC(), expires
+	if expires := signatureTime(rdata[8:]); p.Expires.IsZero() || expires.Before(p.Expires) {
+		p.Begins, p.Expires = signatureTime(rdata[12:]), expires
 		c.presignedAt[z] = at
 	}
+}
+
+// signatureTime returns the time at the beginning of a part of an RRSIG record (RFC 4034 3.1).
+func signatureTime(octets []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint32(octets)), 0).UTC()
 }
 
 // hashedNode returns the node of the owner of NSEC3 records. No lookup finds it: such names do not exist (RFC 5155 7.2.8).

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -28,47 +29,53 @@ type record struct {
 
 // add checks one record and adds it.
 func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
-	h := rr.Header()
-	if h.Ttl > maxTTL {
-		c.warnf(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
-		h.Ttl = 0
+	w := newWritten(rr)
+	c.addWritten(z, &w, at)
+}
+
+// addWritten checks one record and adds it. It changes w only by encoding it.
+func (c *compiler) addWritten(z ZoneID, w *written, at place) {
+	h, ttl := &w.header, w.header.Ttl
+	if ttl > maxTTL {
+		c.warnf(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", ttl, typeName(h.Rrtype), h.Name, maxTTL)
+		ttl = 0
 	}
 	owner, err := ownerName(h.Name)
 	if err != nil {
 		c.errorf(at, "", "owner %s", err)
 		return
 	}
-	if !c.validate(z, rr, owner, at) {
+	if !c.validate(z, h, owner, at) {
 		return
 	}
 	if madeBySigner(h.Rrtype) && c.cfg.DNSSECPolicy(&c.cfg.Zones[z]) != nil {
 		c.warnf(at, "leave it out, or write dnssec: none in the zone", "%s of %q is ignored: Meridian signs the zone and makes it", typeName(h.Rrtype), h.Name)
 		return
 	}
-	rdata, err := c.pack(rr)
-	if err != nil {
-		c.errorf(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
+	w.encode(c)
+	if w.err != nil {
+		c.errorf(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, w.err)
 		return
 	}
-	id := c.owner(z, rr, owner, at)
+	id := c.owner(z, w, owner, at)
 	if id == 0 {
 		return
 	}
 	c.mark(id, h.Rrtype)
 	c.records = append(c.records, record{
-		node: id, typ: h.Rrtype, length: uint16(len(rdata)), data: uint32(len(c.rdata)), ttl: h.Ttl, at: at,
+		node: id, typ: h.Rrtype, length: uint16(len(w.rdata)), data: uint32(len(c.rdata)), ttl: ttl, at: at,
 	})
-	c.rdata = append(c.rdata, rdata...)
+	c.rdata = append(c.rdata, w.rdata...)
 }
 
-// owner returns the node of a record, or 0 if the record is not served.
-func (c *compiler) owner(z ZoneID, rr dns.RR, owner dnsname.Wire, at place) NodeID {
-	typ := rr.Header().Rrtype
+// owner returns the node of an encoded record, or 0 if the record is not served.
+func (c *compiler) owner(z ZoneID, w *written, owner dnsname.Wire, at place) NodeID {
+	typ := w.header.Rrtype
 	covered := typ
-	if sig, ok := rr.(*dns.RRSIG); ok {
-		covered = sig.TypeCovered
+	if typ == dns.TypeRRSIG {
+		covered = binary.BigEndian.Uint16(w.rdata)
 		if c.mayBePresigned(z) {
-			c.noteSignature(z, sig, at)
+			c.noteSignature(z, w.rdata, at)
 		}
 	}
 	if covered == dns.TypeNSEC3 {
@@ -79,15 +86,14 @@ func (c *compiler) owner(z ZoneID, rr dns.RR, owner dnsname.Wire, at place) Node
 	case !ours:
 		return c.parentSide(id, owner, z, covered, at)
 	case typ == dns.TypeDS && c.s.nodes[id].flags.has(isApex):
-		c.warnf(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", rr.Header().Name)
+		c.warnf(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", w.header.Name)
 		return 0
 	}
 	return id
 }
 
 // validate checks a record on its own.
-func (c *compiler) validate(z ZoneID, rr dns.RR, owner dnsname.Wire, at place) bool {
-	h := rr.Header()
+func (c *compiler) validate(z ZoneID, h *dns.RR_Header, owner dnsname.Wire, at place) bool {
 	switch {
 	case h.Class != dns.ClassINET:
 		c.errorf(at, "only class IN is served", "%s of %q has class %s", typeName(h.Rrtype), h.Name, dns.Class(h.Class))

@@ -49,7 +49,7 @@ func (w *world) compileCopies(copies ...*Copy) (*Data, *Report) {
 	for _, c := range copies {
 		have[c.Zone] = c
 	}
-	return compileWith(w.cfg, have, w.files, now)
+	return compileFrom(w.cfg, source{fsys: w.files, copies: have}, now)
 }
 
 func TestCopyIsServed(t *testing.T) {

@@ -37,6 +37,7 @@ import (
 	"hash/maphash"
 	"os"
 	"slices"
+	"time"
 
 	"meridian/config"
 )
@@ -62,12 +63,12 @@ type Data struct {
 	zones      []zone       // by ZoneID
 	memberSets []memberSet  // in their order
 	presigned  []*Presigned // by ZoneID; nil: no zone is presigned
-	masters    []string
+	masters    []string     // the paths of the files read
+	parsed     *Masters
 	access     []*access     // by ZoneID; nil: every zone answers all clients
 	views      *views        // nil: no view is configured
 	viewed     []uint32      // by ViewsID and ViewID: see InView
 	copies     []*Copy       // by ZoneID; nil: no zone has primaries
-	kept       *keptFiles    // the files that it is compiled from; nil: no zone has primaries
 	configured []ZoneSummary // of what was compiled
 	live       int           // nodes in the index, of what was compiled
 	updated    *pages        // what updates changed; nodes and index are then nil. nil: nothing
@@ -91,15 +92,41 @@ type ZoneID uint32
 
 // Compile compiles the zones of a configuration, and reads its master files and the copies of zones that have primaries.
 // It returns nil if there are errors.
-func Compile(cfg *config.Config) (*Data, *Report) { return CompileWith(cfg, nil) }
+func Compile(cfg *config.Config) (*Data, *Report) { return CompileWith(cfg, nil, nil) }
 
-// CompileWith is Compile with some copies that are in memory already.
-func CompileWith(cfg *config.Config, have Copies) (*Data, *Report) {
-	files := os.DirFS(cmp.Or(cfg.Root, "/"))
-	if !hasPrimaries(cfg) {
-		return compileCopies(cfg, have, files)
+// CompileWith is Compile with some copies that are in memory already, and with the master files as they were parsed before: those
+// with the same content are not parsed again. Its result is that of Compile.
+func CompileWith(cfg *config.Config, have Copies, before *Masters) (*Data, *Report) {
+	return compileCopies(cfg, have, source{fsys: os.DirFS(cmp.Or(cfg.Root, "/")), before: before})
+}
+
+// Masters returns the master files as they were parsed, for CompileWith.
+func (s *Data) Masters() *Masters { return s.parsed }
+
+// WithCopies compiles the zones again, with these copies of zones that have primaries, and with those zones of catalogs that cfg, which is
+// otherwise the configuration of s, has now. It reads no master file: they are as they were when s was compiled.
+func (s *Data) WithCopies(cfg *config.Config, have Copies) (*Data, *Report) {
+	if !hasPrimaries(s.config) {
+		return s, &Report{cfg: s.config}
 	}
-	kept := newKeptFiles(files)
-	defer kept.close()
-	return compileCopies(cfg, have, kept)
+	return compileCopies(cfg, have, source{before: s.parsed, frozen: true})
+}
+
+// hasPrimaries reports whether any zone has primaries.
+func hasPrimaries(cfg *config.Config) bool {
+	for i := range cfg.Zones {
+		if len(cfg.Zones[i].Primaries) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// compileCopies compiles the zones with copies, those in memory and those that are read.
+func compileCopies(cfg *config.Config, have Copies, from source) (*Data, *Report) {
+	copies, unreadable := ReadCopies(cfg, have)
+	from.copies = copies
+	data, report := compileFrom(cfg, from, time.Now())
+	report.AddWarnings(unreadable...)
+	return data, report
 }
