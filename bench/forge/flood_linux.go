@@ -83,10 +83,7 @@ func floodFrom(first, last int, query []byte, server netip.AddrPort, end time.Ti
 	if v4 {
 		write = ipv4.NewPacketConn(conn).WriteBatch
 	}
-	messages := make([]ipv4.Message, batch) // both families have the same type
-	for i := range messages {
-		messages[i] = ipv4.Message{Buffers: [][]byte{append([]byte(nil), query...)}, Addr: net.UDPAddrFromAddrPort(server)}
-	}
+	messages := copiesOf(query, server)
 	begin := time.Now()
 	for at := first; time.Now().Before(end); {
 		if rate > 0 && float64(sent) > time.Since(begin).Seconds()*float64(rate) {
@@ -107,6 +104,15 @@ func floodFrom(first, last int, query []byte, server netip.AddrPort, end time.Ti
 		sent += int64(max(0, n))
 	}
 	return sent, nil
+}
+
+// copiesOf returns a batch of messages with a query. Both families have the same type.
+func copiesOf(query []byte, server netip.AddrPort) []ipv4.Message {
+	messages := make([]ipv4.Message, batch)
+	for i := range messages {
+		messages[i] = ipv4.Message{Buffers: [][]byte{append([]byte(nil), query...)}, Addr: net.UDPAddrFromAddrPort(server)}
+	}
+	return messages
 }
 
 // from returns the control message that sets the source of a packet.
