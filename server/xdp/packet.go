@@ -103,6 +103,9 @@ func (p *Packet) readIP(header []byte, size int) (length int, v Verdict) {
 
 // isHost reports whether an address can be that of another host: the kernel drops packets from all others.
 func isHost(a netip.Addr) bool {
+	if a.Is4() && a.As4()[0] == 0 {
+		return false // 0.0.0.0/8 is "this network" (RFC 1122 3.2.1.3)
+	}
 	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.Is4In6() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
