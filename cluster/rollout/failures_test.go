@@ -447,3 +447,50 @@ func contentOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
+
+// After pushes that could remove nothing, later ones remove all that is too many, and leave no text without a generation.
+func TestRemovalsThatFailedAreMadeLater(t *testing.T) {
+	const pushes = 3*Kept + 7 // more than one change can remove
+	m, nodes := clusterOf("a")
+	n := nodes["a"]
+	write, failing := n.Store.Write, true
+	n.Store.Write = func(ctx context.Context, c Change) (bool, error) {
+		if failing && len(c.Puts) == 0 && len(c.Deletes) > 0 {
+			return false, errors.New("no permission")
+		}
+		if len(c.Deletes) > maxDeletes {
+			t.Errorf("one change removes %d ranges, at most %d are allowed", len(c.Deletes), maxDeletes)
+		}
+		return write(ctx, c)
+	}
+	push := func(i int) {
+		t.Helper()
+		// Every third generation has the text of one before it, so that texts are shared across the cut between two changes.
+		if _, err := n.Push(t.Context(), Request{Text: fmt.Sprint("text ", i-i%3)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range pushes {
+		push(i)
+	}
+	failing = false
+	for i := range 4 {
+		push(pushes + i)
+	}
+	list, err := n.List(t.Context())
+	if err != nil || len(list) != Kept {
+		t.Fatalf("%d generations, %v; want %d", len(list), err, Kept)
+	}
+	used := map[string]bool{}
+	for _, of := range list {
+		used[of.Content] = true
+		if _, _, err := n.Text(t.Context(), of.Number); err != nil {
+			t.Errorf("generation %d: %v", of.Number, err)
+		}
+	}
+	for key := range m.records {
+		if content, is := strings.CutPrefix(key, blobs); is && !used[content[:strings.Index(content, "/")]] {
+			t.Errorf("text %s has no generation", key)
+		}
+	}
+}

@@ -268,7 +268,7 @@ func (n *Node) prune(ctx context.Context, t *Target) {
 		m := &list[i]
 		size += m.Size
 		needed := m.Number == t.Generation || m.Number == t.Previous || t.Canary != nil && m.Number == t.Canary.Generation
-		if needed || i < Kept && size <= maxBytes {
+		if needed || i < Kept && size <= maxBytes || len(removed) == maxDeletes/2 { // a removed manifest may have a text of its own
 			kept[m.Content] = true
 			continue
 		}
@@ -278,9 +278,9 @@ func (n *Node) prune(ctx context.Context, t *Target) {
 	for _, content := range removed {
 		if !kept[content] {
 			c.Deletes = append(c.Deletes, blobs+content+"/")
+			kept[content] = true // once
 		}
 	}
-	c.Deletes = c.Deletes[:min(len(c.Deletes), maxDeletes)]
 	if len(c.Deletes) > 0 {
 		_, _ = n.Store.Write(ctx, c)
 	}
