@@ -327,12 +327,12 @@ func TestRequestsThatDoNotFitTheTarget(t *testing.T) {
 	if _, err := n.Push(t.Context(), Request{Text: "two", Canary: []string{"b"}, For: time.Hour, Manifest: Manifest{Owner: "alice"}}); err != nil {
 		t.Fatal(err)
 	}
-	refused(Request{Text: "x", IfMatch: []string{HashText("two")}}, "generation 2 is on the canary b, pushed by alice at ")
+	refused(Request{Text: "x", IfMatch: []string{HashText("two")}}, "generation 2 is a canary on b, pushed by alice at ")
 	if _, text, err := n.Text(t.Context(), 0); err != nil || text != "one" {
 		t.Errorf("during a canary the nodes serve %q, %v", text, err)
 	}
 	conflict := (&ConflictError{n.targetNow(t)}).Error()
-	if !strings.Contains(conflict, "generation 2, on the canary b") {
+	if !strings.Contains(conflict, "generation 2, a canary on b") {
 		t.Errorf("%s", conflict)
 	}
 	if canceled, err := n.CancelCanary(t.Context(), "bob", "too slow"); !canceled || err != nil {

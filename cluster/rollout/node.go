@@ -338,7 +338,7 @@ func (n *Node) promote(ctx context.Context, t *Target, revision int64) error {
 	next := Target{Generation: c.Generation, Hash: c.Hash, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
-		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was on the canary (%s) for %v; all nodes serve it now", c.Generation, c, c.For))
+		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was a canary on %s for %v; all nodes serve it now", c.Generation, c, c.For))
 	}
 	return unlessConflict(err)
 }

@@ -72,7 +72,7 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 // mayPush returns an error if a request does not fit the target.
 func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
 	if t.Canary != nil && r.Source != rollbackSource {
-		return fmt.Errorf("generation %d is on the canary %s, pushed by %s at %s; roll back, or wait until all nodes serve it",
+		return fmt.Errorf("generation %d is a canary on %s, pushed by %s at %s; roll back, or wait until all nodes serve it",
 			t.Canary.Generation, t.Canary, t.Owner, t.Time.Format(time.RFC3339))
 	}
 	if err := n.mayBegin(t, r); err != nil {

@@ -163,7 +163,7 @@ func (e *ConflictError) Error() string {
 	t := &e.Target
 	what := fmt.Sprintf("generation %d", t.Generation)
 	if t.Canary != nil {
-		what = fmt.Sprintf("generation %d, on the canary %s", t.Canary.Generation, t.Canary)
+		what = fmt.Sprintf("generation %d, a canary on %s", t.Canary.Generation, t.Canary)
 	}
 	return fmt.Sprintf("the shared configuration was changed by %s at %s: %s", t.Owner, t.Time.UTC().Format(time.RFC3339), what)
 }

@@ -282,7 +282,7 @@ func TestCanaryIsServedByAllAfterItsTime(t *testing.T) {
 		push(t, nodes["a"], "two", "b")
 		want(t, nodes, map[string]string{"a": "one", "b": "two", "c": "one"})
 		if _, err := nodes["c"].Push(t.Context(), Request{Text: "three", Manifest: Manifest{Owner: "bob"}}); err == nil ||
-			!strings.Contains(err.Error(), "generation 2 is on the canary b, pushed by alice") {
+			!strings.Contains(err.Error(), "generation 2 is a canary on b, pushed by alice") {
 			t.Errorf("a push during a canary: %v", err)
 		}
 		time.Sleep(time.Minute)

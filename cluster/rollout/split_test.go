@@ -55,7 +55,7 @@ func TestShareOfClientsGetsAGenerationBeforeTheOthers(t *testing.T) {
 			}
 		}
 		_, err = nodes["c"].Push(t.Context(), Request{Text: "three", Manifest: Manifest{Owner: "bob"}})
-		if err == nil || !strings.Contains(err.Error(), "generation 2 is on the canary 5% of the clients, pushed by alice") {
+		if err == nil || !strings.Contains(err.Error(), "generation 2 is a canary on 5% of the clients, pushed by alice") {
 			t.Errorf("a push during a canary: %v", err)
 		}
 		time.Sleep(time.Minute)

@@ -162,7 +162,7 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	push(a, exitOK, "b serving", sharedText(t, "192.0.2.3", ""), "--expect", "3", "--canary", "b", "--for", "1h")
 	b.answers(t, "192.0.2.3")
 	a.answers(t, "192.0.2.1")
-	push(a, exitConfig, "generation 4 is on the canary b", sharedText(t, "192.0.2.4", ""))
+	push(a, exitConfig, "generation 4 is a canary on b", sharedText(t, "192.0.2.4", ""))
 	if code, out := a.try(t, "config", "rollback", "99"); code != exitConfig || !strings.Contains(out, "no generation 99 in the cluster") {
 		t.Errorf("rollback to a generation that does not exist: exit %d\n%s", code, out)
 	}
