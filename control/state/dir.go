@@ -73,6 +73,7 @@ func (f *Dir) stillOurs() bool {
 // Unlock releases the directory.
 func (f *Dir) Unlock() {
 	if f.locked != nil {
+		unlockFile(f.locked)
 		f.locked.Close()
 		f.locked = nil
 	}

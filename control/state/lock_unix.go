@@ -17,3 +17,7 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+// unlockFile ends the lock of an open file or directory. Closing it would do the same, unless the process is starting a program:
+// until that runs, it has a copy of the descriptor.
+func unlockFile(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
