@@ -248,8 +248,13 @@ func TestSizesOfUpdatesAreBounded(t *testing.T) {
 
 func TestNamesAreRelativeAsOperatorsWriteThem(t *testing.T) {
 	for _, c := range [][3]string{
-		{"example.com.", "example.com.", "@"}, {"www.example.com.", "example.com.", "www"}, {"a.b.example.com.", "example.com.", "a.b"},
-		{".", ".", "@"}, {"www.", ".", "www"}, {"a.b.", ".", "a.b"}, {"example.com.example.com.", "example.com.", "example.com"},
+		{"example.com.", "example.com.", "@"},
+		{"www.example.com.", "example.com.", "www"},
+		{"a.b.example.com.", "example.com.", "a.b"},
+		{".", ".", "@"},
+		{"www.", ".", "www"},
+		{"a.b.", ".", "a.b"},
+		{"example.com.example.com.", "example.com.", "example.com"},
 	} {
 		if got := relativeName(wireOf(t, c[0]), wireOf(t, c[1])); got != c[2] {
 			t.Errorf("%s in %s: %q, want %q", c[0], c[1], got, c[2])

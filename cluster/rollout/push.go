@@ -261,27 +261,32 @@ func (n *Node) prune(ctx context.Context, t *Target) {
 	if err != nil {
 		return
 	}
-	kept, size := map[string]bool{}, 0
 	var c Change
-	var removed []string
-	for i := range list {
-		m := &list[i]
-		size += m.Size
-		needed := m.Number == t.Generation || m.Number == t.Previous || t.Canary != nil && m.Number == t.Canary.Generation
-		if needed || i < Kept && size <= maxBytes || len(removed) == maxDeletes/2 { // a removed manifest may have a text of its own
-			kept[m.Content] = true
-			continue
-		}
+	removed, kept := t.surplus(list)
+	for _, m := range removed {
 		c.Deletes = append(c.Deletes, fmt.Sprintf(manifestOf, m.Number))
-		removed = append(removed, m.Content)
-	}
-	for _, content := range removed {
-		if !kept[content] {
-			c.Deletes = append(c.Deletes, blobs+content+"/")
-			kept[content] = true // once
+		if !kept[m.Content] {
+			c.Deletes = append(c.Deletes, blobs+m.Content+"/")
+			kept[m.Content] = true // once
 		}
 	}
 	if len(c.Deletes) > 0 {
 		_, _ = n.Store.Write(ctx, c)
 	}
+}
+
+// surplus returns generations of a list, the latest first, that one change can remove, and the texts of the others. A generation
+// may have a text of its own, which is removed with it.
+func (t *Target) surplus(list []Manifest) (removed []Manifest, kept map[string]bool) {
+	kept, size := map[string]bool{}, 0
+	for i, m := range list {
+		size += m.Size
+		needed := m.Number == t.Generation || m.Number == t.Previous || t.Canary != nil && m.Number == t.Canary.Generation
+		if needed || i < Kept && size <= maxBytes || len(removed) == maxDeletes/2 {
+			kept[m.Content] = true
+			continue
+		}
+		removed = append(removed, m)
+	}
+	return removed, kept
 }
