@@ -64,13 +64,6 @@ func (m *mesh) add(node *member) {
 	m.nodes[addressOf(node.Name)] = node
 }
 
-// remove ends the listener of a node.
-func (m *mesh) remove(name string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.nodes, addressOf(name))
-}
-
 func (m *mesh) exchange(ctx context.Context, from, to string, at netip.AddrPort, request *observation.Exchange) (observation.Exchange, error) {
 	m.mu.Lock()
 	node, cut, delay := m.nodes[at], m.cut[from+" "+to], m.delay

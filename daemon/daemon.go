@@ -218,16 +218,24 @@ func (l *instance) run(ctx context.Context) (err error) {
 	l.leaveCluster = sync.OnceFunc(l.member.start(probing))
 	defer l.leaveCluster()
 
+	if used, err := l.useFirst(ctx, snapshot, beside); !used {
+		l.closeUnused(beside)
+		return err
+	}
+	l.prober.ConfirmFirst()
+	return l.serve(ctx, passed)
+}
+
+// useFirst makes the first snapshot serve when its first probes have ended or the time for them is over, unless ctx ends before.
+func (l *instance) useFirst(ctx context.Context, snapshot *snapshot.Snapshot, beside *services) (used bool, err error) {
 	first, endFirst := context.WithDeadline(ctx, l.firstAnswer(time.Now()))
 	g, err := l.prepare(first, snapshot)
 	endFirst()
 	if err != nil || ctx.Err() != nil {
-		l.closeUnused(beside)
-		return err
+		return false, err
 	}
 	if _, err := l.use(g, g.Snapshot != snapshot); err != nil {
-		l.closeUnused(beside)
-		return &BindError{err}
+		return false, &BindError{err}
 	}
 	l.useServices(beside)
 	l.sealShared()
@@ -237,8 +245,7 @@ func (l *instance) run(ctx context.Context) (err error) {
 	l.noteDigest()
 	l.notifier.Use(sinks(g.Snapshot.Config))
 	l.control.FinishStart()
-	l.prober.ConfirmFirst()
-	return l.serve(ctx, passed)
+	return true, nil
 }
 
 // serve answers and reloads until ctx ends, or another process takes over.

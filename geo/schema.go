@@ -22,9 +22,12 @@ type entry struct {
 // schema reads records of one shape. Each file has one schema, detected when it is opened.
 type schema func(maxminddb.Result) (entry, error)
 
+// schemaCount is the number of known schemas.
+const schemaCount = 2
+
 // schemas lists the known schemas in the order of detection.
-func schemas() [2]schema {
-	return [2]schema{readNested, readFlat}
+func schemas() [schemaCount]schema {
+	return [schemaCount]schema{readNested, readFlat}
 }
 
 // recognize returns the index of the schema of db: the first one in which a record has a location.

@@ -75,7 +75,7 @@ func (d tableFolder) schema(digest tableKey) (schema int, ok bool) {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, 1024))
-	for i := range schemas() {
+	for i := range schemaCount {
 		if err == nil && bytes.Equal(text, schemaText(digest, i)) {
 			return i, true
 		}

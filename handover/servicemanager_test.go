@@ -22,7 +22,6 @@ type fakeManager struct {
 	t    *testing.T
 	conn *net.UnixConn
 	kept map[string]int // descriptors
-	log  []string
 }
 
 func newFakeManager(t *testing.T) *fakeManager {
