@@ -279,7 +279,7 @@ func TestTextsAtTheLimit(t *testing.T) {
 	_, nodes := clusterOf("a")
 	n := nodes["a"]
 	if testing.Short() {
-		t.Skip("64 MiB of text")
+		t.Skip("SKIPPED: 64 MiB of text, with -short")
 	}
 	if _, err := n.Push(t.Context(), Request{Text: strings.Repeat("x", maxText+1)}); err == nil || err.Error() != "the configuration is longer than 67108864 bytes" {
 		t.Errorf("%v", err)
