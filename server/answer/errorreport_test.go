@@ -277,10 +277,11 @@ func FuzzReport(f *testing.F) {
 	for _, name := range []string{"_er.1.www.example.com.6._er.agent.", "_er._er.agent.", "agent.", "_er.1-28.x.6._er.agent.", "_er.1.6._er.agent."} {
 		f.Add([]byte(dnsname.Name(name).Wire()))
 	}
+	f.Add([]byte("\x01x\xC5\x00")) // a pointer, which ends in the octet of the root
 	a := &agent{name: dnsname.Name("agent.").Wire()}
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		end, ok := skipName(octets, 0)
-		if !ok || octets[end-1] != 0 { // a pointer
+		if !ok || endsInPointer(octets) {
 			return
 		}
 		name := dnsname.Wire(octets[:end]).Folded()
@@ -297,6 +298,15 @@ func FuzzReport(f *testing.F) {
 			t.Errorf("%q: %+v, which has the name %q", name, report, again)
 		}
 	})
+}
+
+// endsInPointer reports whether a name ends in a pointer instead of the root.
+func endsInPointer(name []byte) bool {
+	at := 0
+	for name[at] != 0 && name[at] < 0xC0 {
+		at += 1 + int(name[at])
+	}
+	return name[at] != 0
 }
 
 // reportsOf returns the name above all reports.

@@ -327,7 +327,22 @@ async function view(page) {
   expect(status === 403, `a drain by a viewer is answered ${status}`);
 }
 
+// paintLate opens the page in a browser that paints long after the server has answered: the form for the token must appear.
+async function paintLate() {
+  const context = await browser.newContext(), page = await context.newPage();
+  await page.addInitScript(() => {
+    const wait = window.setTimeout.bind(window);
+    window.requestAnimationFrame = f => wait(f, 3000);
+    window.setTimeout = (f, ms, ...more) => wait(f, Math.max(ms ?? 0, 3000), ...more);
+  });
+  await page.goto(BASE + "/");
+  await page.bringToFront();
+  await page.getByLabel("Token").waitFor({ timeout: 180_000 });
+  await context.close();
+}
+
 try {
+  await paintLate();
   const put = await request("PUT", "/v1/config?reason=a+new+contact", ADMIN, "application/yaml", CONFIG.replace("contact: hostmaster", "contact: dns-team"));
   expect(put.ok, `the configuration is refused: ${await put.text()}`);
   for (const form of [{ scheme: "light", width: 1280 }, { scheme: "dark", width: 1280 }, { scheme: "light", width: 390 }]) {

@@ -32,10 +32,11 @@ function set(change: Partial<Store>) {
 
 // useStore renders the component again at every change of the data.
 export function useStore(): Store {
-  const [, again] = useState({});
+  const [, again] = useState({}), shown = store;
   useEffect(() => {
     const l = () => again({});
     listeners.add(l);
+    if (store !== shown) l(); // it changed before the listener was there
     return () => { listeners.delete(l); };
   }, []);
   return store;
