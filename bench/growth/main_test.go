@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"meridian/config"
 )
@@ -124,6 +126,25 @@ func TestUsageIsThatOfTheProcess(t *testing.T) {
 		}
 		t.Errorf("usage of this process: %+v, %v", u, err)
 	}
+}
+
+func TestAwaitIdleWaitsForABusyProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used, calls := []float64{1, 2, 3, 3.01}, 0
+		begin := time.Now()
+		err := awaitIdle(func() (usage, error) { calls++; return usage{seconds: used[calls-1]}, nil })
+		if err != nil || calls != len(used) || time.Since(begin) != 3*time.Second {
+			t.Errorf("%v after %d readings and %v, want %d readings", err, calls, time.Since(begin), len(used))
+		}
+		calls = 0
+		if err := awaitIdle(func() (usage, error) { calls++; return usage{seconds: float64(calls)}, nil }); err == nil {
+			t.Error("a process that is always busy is idle")
+		}
+		gone := errors.New("no such process")
+		if err := awaitIdle(func() (usage, error) { return usage{}, gone }); !errors.Is(err, gone) {
+			t.Errorf("error %v, want %v", err, gone)
+		}
+	})
 }
 
 func TestBadCommandLines(t *testing.T) {

@@ -57,7 +57,29 @@ func measure(meridian, folder string, s subject, n int) (p point, err error) {
 	if err := p.started(server.Process, port, ended); err != nil {
 		return p, err
 	}
+	if err := awaitIdle(func() (usage, error) { return usageOf(server.Process.Pid) }); err != nil {
+		return p, err
+	}
 	return p, p.reloaded(server.Process, config, port, ended)
+}
+
+// awaitIdle waits until a process uses less than a twentieth of a core over a second: the first probes after a start are no
+// part of a reload.
+func awaitIdle(use func() (usage, error)) error {
+	const most = 0.05
+	before, err := use()
+	for begin := time.Now(); err == nil; {
+		time.Sleep(time.Second)
+		var now usage
+		if now, err = use(); err == nil && now.seconds-before.seconds < most {
+			return nil
+		}
+		before = now
+		if time.Since(begin) > patience {
+			return fmt.Errorf("the server is still busy %v after its start", patience)
+		}
+	}
+	return err
 }
 
 // started waits for the first answer and measures the start.
