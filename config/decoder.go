@@ -29,7 +29,6 @@ type decoder struct {
 	databaseTerms  []databaseTerm      // values of matches that a database must know
 	settings       map[setting]nodeKey // keys of pools that may have no effect
 	loadUses       []loadUse           // loads and capacities of members and regions
-	bounds         []boundUse          // of pools with a hash
 	zoneUses       []zoneUse           // of query_log
 	selectorUses   []selectorUse       // of maintenance
 	metricsAt      nodeKey             // the zero value: none

@@ -127,7 +127,7 @@ func (d *decoder) regions(to *[]Region) setter {
 		if ok {
 			d.required(value, "location", "write location: [latitude, longitude]")
 			d.regionCheck(value)
-			d.noteLoad(value, loadUse{of: region.Load, who: "a region"})
+			d.noteLoad(value, loadUse{of: region.Load, who: "a region", region: name})
 		}
 		if location != nil {
 			region.Location = *location

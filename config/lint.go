@@ -25,7 +25,9 @@ func (d *decoder) lint(cfg *Config) {
 	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily), types: make(map[string]uint8)}
 	s.reportsLoad, s.bound = make(map[string]bool), boundPools(cfg.Zones)
 	s.decidesECS = ecsPools(cfg.Zones)
-	s.multiAnswer, s.loadedRegions = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
+	s.multiAnswer = severalAnswers(cfg.Zones)
+	s.loadedRegions = regionsWith(cfg.Regions, func(of *LoadOf) bool { return of.Load != "" })
+	s.capacities = regionsWith(cfg.Regions, func(of *LoadOf) bool { return of.Capacity > 0 })
 	for i := range cfg.Pools {
 		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
 	}
@@ -40,6 +42,7 @@ func (d *decoder) lint(cfg *Config) {
 	for i := range cfg.Zones {
 		s.largeNames(&cfg.Zones[i])
 	}
+	s.idleCapacities(cfg)
 	d.warnUnused(cfg)
 	d.unmeasured(cfg)
 	d.idleSources(cfg)
@@ -158,6 +161,7 @@ type linter struct {
 	records       map[draw]perFamily   // results of answer
 	multiAnswer   map[string]bool      // pools with a name that requests several answers
 	loadedRegions map[string]bool      // regions with a load
+	capacities    map[string]bool      // regions with a capacity
 	reportsLoad   map[string]bool      // results of reported, by pool
 	bound         map[string]bool      // pools that a name is bound to
 	decidesECS    map[string]bool      // see ecsPools

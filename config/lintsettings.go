@@ -24,7 +24,8 @@ func (r *poolReader) noteSettings(n *yaml.Node) {
 // unusedSettings warns of settings of a pool that have no effect:
 //
 //	setting                       has no effect if
-//	shed                          no member has a load, see reported
+//	shed                          no member has a load, see loadKnown; under proximity and latency it spreads the clients of lost regions even so
+//	hash: {bound}                 no member has a load
 //	policy: least-load            the same, and no member has a capacity
 //	policy: fastest               no member has a check, or is a pool with members that may
 //	trickle                       fewer than two members may be answered
@@ -37,9 +38,7 @@ func (s *linter) unusedSettings(p *Pool) {
 	if ready == 0 {
 		s.warnAt(keyAt(p.Pos), "no member is enabled and has weight: none is ever answered", "enable one, or give it weight")
 	}
-	if p.Shed != (Shed{}) && !s.loadKnown(p) {
-		s.idle(p, "shed", "shed has no effect: no member has a load", "write load at the members or their regions, or leave shed out")
-	}
+	s.idleLoadLimits(p)
 	s.idlePolicy(p)
 	if p.Trickle > 0 && ready == 1 {
 		s.idle(p, "trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
@@ -133,17 +132,6 @@ func (s *linter) loadKnown(p *Pool) bool {
 		return s.loadedRegions[m.Region]
 	})
 	return s.reportsLoad[p.Name]
-}
-
-// loadedRegions returns the regions that have a load.
-func loadedRegions(regions []Region) map[string]bool {
-	loaded := make(map[string]bool)
-	for i := range regions {
-		if of := regions[i].Load; of != nil && of.Load != "" {
-			loaded[regions[i].Name] = true
-		}
-	}
-	return loaded
 }
 
 // anyMember reports whether the condition is true for any member.

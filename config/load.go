@@ -129,7 +129,6 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.addBuiltInGroups(&cfg.Geo)
 	d.checkMatches(&cfg.Geo)
 	d.checkLoadUses(cfg.Loads)
-	d.checkBounds(cfg)
 	d.checkLoggedZones(cfg.Zones)
 	d.checkSelectors(cfg)
 	d.checkSigning(cfg)

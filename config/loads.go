@@ -272,11 +272,12 @@ func selector(s string) (Reading, bool) {
 
 // loadUse is a place that names a load or a capacity.
 type loadUse struct {
-	of       *LoadOf
-	at       nodeKey
-	address  bool   // it has an address of its own to query
-	who      string // for messages
-	balances bool   // its pool uses the capacity even without a report
+	of      *LoadOf
+	at      nodeKey
+	address bool   // it has an address of its own to query
+	who     string // for messages
+	pool    string // of a member
+	region  string // the region itself, without a pool
 }
 
 // loadOf reads a load setting of a member or region into *to, which it allocates.
@@ -318,9 +319,7 @@ func (d *decoder) checkLoadUses(loads []LoadSource) {
 	for _, use := range d.loadUses {
 		l := byName[use.of.Load]
 		switch {
-		case use.of.Load == "" && !use.balances:
-			d.errorAt(use.at, "capacity without load", "name a load, or leave the capacity out")
-		case l == nil: // the load has an error already, or does not exist
+		case l == nil: // it is only a capacity, or the load has an error already
 		case l.URL == "" && !use.address:
 			d.errorAt(use.at, "load "+quote(l.Name)+" is read at the address of a member, and "+use.who+" has none", "give the load a url")
 		case use.of.Capacity == 0 && l.Type != "" && !l.SaysCapacity():

@@ -75,7 +75,6 @@ func (r *poolReader) checkPolicy(n *yaml.Node) {
 	p := &r.pool
 	r.rejectMisfits(n)
 	r.noteSettings(n)
-	r.noteBound()
 	if (p.Policy == Weighted || p.Policy == RoundRobin) && yamldoc.Child(n, "sticky") == nil && yamldoc.Child(n, "hash") != nil {
 		r.errorAtKey(yamldoc.Child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
 	}

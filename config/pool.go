@@ -42,7 +42,6 @@ type poolReader struct {
 	memberKeys     []field
 	members        *yaml.Node
 	minUp          *yaml.Node
-	boundPos       nodeKey
 	names          map[string]Pos        // of each member of the pool
 	addresses      map[netip.Addr]string // the member of each address
 	firstWithTerm  map[string]firstMatch // of the terms of the pool's matches
@@ -236,7 +235,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	} else if m.Match != nil {
 		r.rejectMisfits(n)
 	}
-	r.noteLoad(n, loadUse{of: m.Load, address: m.hasAddresses(), who: "this one", balances: p.Policy == LeastLoad})
+	r.noteLoad(n, loadUse{of: m.Load, address: m.hasAddresses(), who: "this one", pool: p.Name})
 	switch {
 	case m.Pool != "":
 		r.nestedPool(n, p, m)

@@ -267,8 +267,8 @@ func (t *Tree) reports(u memberRef) bool {
 		}
 		return false
 	}
-	_, ok := t.regionLoads[t.cfg.Pools[u.pool].Members[u.member].Region]
-	return ok
+	region, ok := t.regionLoads[t.cfg.Pools[u.pool].Members[u.member].Region]
+	return ok && region.target != none
 }
 
 // inSteps rounds a part to a multiple of 1/256. A part that differs by less than three
