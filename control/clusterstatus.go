@@ -23,6 +23,8 @@ type ClusterSummary struct {
 
 	NameTaken bool `json:"name_taken,omitempty"` // another process publishes under the name of this node, which publishes nothing
 	Unheard   bool `json:"unheard,omitempty"`    // etcd is ok, and has no heartbeat of another node
+
+	Canary *CanaryRun `json:"canary,omitempty"` // of the shared configuration: it serves, or has ended in the last day
 }
 
 // ClusterStatus is the cluster as this node sees it.
@@ -43,6 +45,8 @@ type ClusterStatus struct {
 	OverridesError string `json:"overrides_error,omitempty"` // why overrides are not shared, although etcd is ok
 
 	Inputs ClusterInputs `json:"inputs"`
+
+	Canary *CanaryRun `json:"canary,omitempty"` // of the shared configuration: it serves, or has ended in the last day
 }
 
 // ClusterInputs names the nodes that give loads and targets.
@@ -134,12 +138,12 @@ func (c *Control) UseCluster(node *cluster.Node) {
 }
 
 // clusterSummary returns the summary of the cluster; nil: this node decides alone.
-func (at *view) clusterSummary() *ClusterSummary {
+func (c *Control) clusterSummary(at *view) *ClusterSummary {
 	if at.cluster == nil {
 		return nil
 	}
 	s := at.cluster.Status()
-	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken, s.Unheard}
+	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken, s.Unheard, c.lastCanary(time.Now())}
 }
 
 // Agent reports whether the process is an agent of a cluster: it probes and answers no queries.
@@ -171,7 +175,7 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	s := &ClusterStatus{
 		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Mode: string(of.Mode), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
 		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
-		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken, Unheard: of.Unheard, Inputs: c.clusterInputs(at),
+		OverridesError: c.sharingProblem(), NameTaken: of.NameTaken, Unheard: of.Unheard, Inputs: c.clusterInputs(at), Canary: c.lastCanary(time.Now()),
 	}
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n

@@ -113,7 +113,10 @@ const (
 func sharedError(doing string, err error) error {
 	var unknown *rollout.UnknownError
 	var conflict *rollout.ConflictError
+	var canary *rollout.CanaryError
 	switch {
+	case errors.As(err, &canary):
+		return &RequestError{What: "the shared configuration cannot be " + doing + ": " + err.Error(), Hint: canary.Hint()}
 	case errors.As(err, &unknown) && unknown.Number == 0:
 		return &RequestError{NotFound: true, What: err.Error(), Hint: "meridian config push FILE gives it the first"}
 	case errors.As(err, &unknown):
@@ -154,9 +157,10 @@ func (c *Control) SharedGeneration(ctx context.Context, number uint64) (hash, te
 type ClusterGeneration struct {
 	generations.Generation
 	Serving bool              `json:"serving"`
-	Canary  []string          `json:"canary,omitempty"`  // the nodes that serve it before the others
-	Percent float64           `json:"percent,omitempty"` // of the clients, that get it before the others
-	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`   // what nodes say of it
+	Canary  []string          `json:"canary,omitempty"`     // the nodes that serve it before the others
+	Percent float64           `json:"percent,omitempty"`    // of the clients, that get it before the others
+	Run     *CanaryRun        `json:"canary_run,omitempty"` // how it serves, or has served, as a canary
+	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`      // what nodes say of it
 }
 
 // ClusterGenerations returns the generations of the cluster, the latest first.
@@ -177,6 +181,7 @@ func (c *Control) ClusterGenerations(ctx context.Context) ([]ClusterGeneration, 
 		if on := status.Target.Canary; on != nil && on.Generation == m.Number {
 			g.Canary, g.Percent = on.Nodes, float64(on.Parts)/100
 		}
+		g.Run = canaryRun(shared, &status.Target, m.Number)
 		for _, a := range status.Acks {
 			if a.Generation == m.Number {
 				g.Nodes = append(g.Nodes, a)

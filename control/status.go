@@ -213,7 +213,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Frozen: at.frozen, XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Secondaries: c.Copies(), Catalogs: c.Catalogs(), Cookies: at.cookiesStatus(), Cluster: c.clusterSummary(at), Filters: c.Filters(), Frozen: at.frozen, XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(), Floods: c.Floods(),
 	}
 	s.ErrorReports, s.Canary = c.server.ErrorReports(), c.canaryStatus(at)
 	for _, a := range c.server.Addrs() {

@@ -320,13 +320,7 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 	if why := n.Breach(); why != "" {
 		return n.endCanary(ctx, t, revision, fmt.Sprintf("on %s, generation %d %s", n.Name, c.Generation, why))
 	}
-	n.mu.Lock()
-	all := !slices.ContainsFunc(c.Nodes, func(name string) bool {
-		a := n.acks[name]
-		return a.State != Serving || a.Generation != c.Generation || !isHash(a.Hash, c.Hash)
-	})
-	n.mu.Unlock()
-	if !all || time.Since(n.servedAt) < c.For {
+	if time.Since(n.servedAt) < c.For || len(n.Awaited(t)) > 0 {
 		return nil
 	}
 	return n.promote(ctx, t, revision)
@@ -335,7 +329,11 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 // promote makes all nodes serve the canary.
 func (n *Node) promote(ctx context.Context, t *Target, revision int64) error {
 	c := t.Canary
-	next := Target{Generation: c.Generation, Hash: c.Hash, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
+	now := time.Now().UTC()
+	next := Target{
+		Generation: c.Generation, Hash: c.Hash, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: now,
+		Ended: t.withEnded(Promoted, n.Name, fmt.Sprintf("it was served for %v without a breach of a guardrail", c.For), now),
+	}
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
 		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was a canary on %s for %v; all nodes serve it now", c.Generation, c, c.For))
@@ -343,16 +341,17 @@ func (n *Node) promote(ctx context.Context, t *Target, revision int64) error {
 	return unlessConflict(err)
 }
 
-// withoutCanary returns the target without its canary.
-func (t *Target) withoutCanary(owner, reason string) Target {
+// withoutCanary returns the target without its canary, which has ended with a result.
+func (t *Target) withoutCanary(result, owner, reason string) Target {
 	next := *t
+	next.Ended = t.withEnded(result, owner, reason, time.Now())
 	next.Canary, next.Owner, next.Reason = nil, owner, reason
 	return next
 }
 
 // endCanary makes the nodes of a canary serve what the others do.
 func (n *Node) endCanary(ctx context.Context, t *Target, revision int64, why string) error {
-	next := t.withoutCanary(n.Name, why)
+	next := t.withoutCanary(RolledBack, n.Name, why)
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
 		n.Report(slog.LevelError, n.Name, "canary rolled back: "+why)
@@ -366,7 +365,7 @@ func (n *Node) CancelCanary(ctx context.Context, owner, reason string) (canceled
 	if err != nil || t.Canary == nil {
 		return false, err
 	}
-	next := t.withoutCanary(owner, reason)
+	next := t.withoutCanary(Canceled, owner, reason)
 	return true, n.swap(ctx, &next, revision, nil)
 }
 

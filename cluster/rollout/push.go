@@ -57,6 +57,7 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 	next := Target{
 		Generation: target.Generation, Hash: target.Hash, Previous: target.Previous, Latest: m.Number, Owner: m.Owner, Reason: m.Reason,
 		Canary: &Canary{m.Number, r.Canary, r.For, m.Hash, r.Parts}, Since: target.Since, TakenBack: target.TakenBack,
+		Ended: target.withEnded(Canceled, m.Owner, m.Reason, m.Time),
 	}
 	if len(r.Canary) == 0 && r.Parts == 0 {
 		next.Hash = m.Hash
@@ -72,8 +73,7 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 // mayPush returns an error if a request does not fit the target.
 func (n *Node) mayPush(ctx context.Context, t *Target, r *Request) error {
 	if t.Canary != nil && r.Source != rollbackSource {
-		return fmt.Errorf("generation %d is a canary on %s, pushed by %s at %s; roll back, or wait until all nodes serve it",
-			t.Canary.Generation, t.Canary, t.Owner, t.Time.Format(time.RFC3339))
+		return &CanaryError{*t}
 	}
 	if err := n.mayBegin(t, r); err != nil {
 		return err

@@ -45,6 +45,8 @@ type Target struct {
 	Time       time.Time `json:"time"`
 	Since      time.Time `json:"since"`                // of the generation
 	TakenBack  bool      `json:"taken_back,omitempty"` // a node made the generation, because it rejected the one before
+
+	Ended []EndedCanary `json:"ended,omitempty"` // the last canaries, the latest first; a node of an earlier version leaves them out
 }
 
 // Canary is a generation that some nodes serve before the others, or that all nodes serve to some clients.

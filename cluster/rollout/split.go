@@ -105,21 +105,10 @@ func (n *Node) judgeSplit(ctx context.Context, t *Target, revision int64, a *Spl
 	if why := n.Breach(); why != "" {
 		return n.endCanary(ctx, t, revision, fmt.Sprintf("on %s, generation %d for %s %s", n.Name, c.Generation, c, why))
 	}
-	if time.Since(s.since) < c.For || !n.allSplit(c) {
+	if time.Since(s.since) < c.For || len(n.Awaited(t)) > 0 {
 		return nil
 	}
 	return n.promote(ctx, t, revision)
-}
-
-// allSplit reports whether all nodes that are alive serve a canary to its share of the clients.
-func (n *Node) allSplit(c *Canary) bool {
-	fresh := append(n.Fresh(), n.Name)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return !slices.ContainsFunc(fresh, func(name string) bool {
-		a := n.acks[name]
-		return !a.Split.serves(c)
-	})
 }
 
 // splitAcks is acksOf for the generation of a share of the clients.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/cluster"
+	"meridian/cluster/rollout"
 	"meridian/control"
 )
 
@@ -120,6 +121,13 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	}
 	if s.OverridesError != "" {
 		fmt.Fprintf(w, "WARNING: overrides are not shared: %s\n\n", s.OverridesError)
+	}
+	switch r := s.Canary; {
+	case r == nil:
+	case r.Result == rollout.RolledBack:
+		fmt.Fprintf(w, "WARNING: %s\n\n", describeRun(r))
+	default:
+		fmt.Fprintf(w, "%s\n\n", describeRun(r))
 	}
 	printInputs(w, &s.Inputs, s.Node)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -297,5 +305,21 @@ func clusterStateWarnings(c *control.ClusterSummary) (all []string) {
 	if c.Unheard {
 		all = append(all, cluster.Unheard)
 	}
+	if r := c.Canary; r != nil && r.Result == rollout.RolledBack {
+		all = append(all, describeRun(r))
+	}
 	return all
+}
+
+// describeRun describes a canary of the shared configuration.
+func describeRun(r *control.CanaryRun) string {
+	text := fmt.Sprintf("generation %d on %s, since %s", r.Generation, r.Where, timeText(r.Since))
+	if r.Result == control.CanaryRunning {
+		return "canary of " + text + "; " + describeEnd(r)
+	}
+	text = fmt.Sprintf("the canary of %s, was %s at %s by %s", text, r.Result, timeText(r.Until), r.By)
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	return text + "; meridian config history shows it"
 }

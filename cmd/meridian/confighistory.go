@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/admin"
+	"meridian/cluster/rollout"
 	"meridian/control"
 )
 
@@ -24,7 +25,8 @@ func configHistoryCommand() *cobra.Command {
 		Use:   "history",
 		Short: "List the configurations that a running server has served",
 		Long: `History lists the generations of the configuration that the server has stored, the latest first: since
-when, from where, by which user, and why.
+when, from where, by which user, and why. If the nodes of a cluster share their configuration, it also lists the
+canaries: where each serves and what ends it, or how it has ended, by which node or user, and why.
 
 Exit: 0; 1 if there is no server.`,
 		Example: "  meridian config history",
@@ -56,6 +58,8 @@ func printGenerations(w io.Writer, list []admin.StoredGeneration) error {
 			state = "canary " + strings.Join(g.Canary, ",")
 		case g.Percent > 0:
 			state = "canary " + percentText(g.Percent) + " of clients"
+		case g.Run != nil && g.Run.Result != rollout.Promoted:
+			state = "canary, " + g.Run.Result
 		}
 		if g.Reason != "" {
 			reason = strconv.Quote(g.Reason)
@@ -65,7 +69,38 @@ func printGenerations(w io.Writer, list []admin.StoredGeneration) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := printRuns(w, list); err != nil {
+		return err
+	}
 	return printAcks(w, list)
+}
+
+// printRuns prints the canaries among generations, running and ended.
+func printRuns(w io.Writer, list []admin.StoredGeneration) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	title := "\nCANARY\tON\tRESULT\tBEGAN\tENDED\tBY\tREASON\n"
+	for i := range list {
+		r := list[i].Run
+		if r == nil {
+			continue
+		}
+		ended, why := timeText(r.Until), orDash(r.Why)
+		if r.Result == control.CanaryRunning {
+			ended, why = "-", describeEnd(r)
+		}
+		fmt.Fprintf(t, "%s%d\t%s\t%s\t%s\t%s\t%s\t%s\n", title, r.Generation, r.Where, r.Result, timeText(r.Since), ended, orDash(r.By), why)
+		title = ""
+	}
+	return t.Flush()
+}
+
+// describeEnd says what ends a canary that serves.
+func describeEnd(r *control.CanaryRun) string {
+	text := "until " + timeText(r.Until) + ", then all nodes serve it"
+	if len(r.Awaited) > 0 {
+		text += " once these do: " + strings.Join(r.Awaited, ", ")
+	}
+	return text + "; a rejection, a guardrail or meridian config rollback ends it before"
 }
 
 // printAcks prints what the nodes of a cluster say of their generations.

@@ -163,16 +163,23 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	b.answers(t, "192.0.2.3")
 	a.answers(t, "192.0.2.1")
 	push(a, exitConfig, "generation 4 is a canary on b", sharedText(t, "192.0.2.4", ""))
+	push(a, exitConfig, "meridian config rollback ends the canary of generation 4; or wait: all nodes serve it to all clients after ", sharedText(t, "192.0.2.4", ""), "--canary", "a")
+	wantPrinted(t, a, "canary of generation 4 on b, since ", "status")
+	wantPrinted(t, a, "a rejection, a guardrail or meridian config rollback ends it before", "cluster", "status")
+	wantPrinted(t, a, "4 b running ", "config", "history")
 	if code, out := a.try(t, "config", "rollback", "99"); code != exitConfig || !strings.Contains(out, "no generation 99 in the cluster") {
 		t.Errorf("rollback to a generation that does not exist: exit %d\n%s", code, out)
 	}
 	if _, out := a.try(t, "config", "history"); !regexp.MustCompile(`(?m)^ *4 .*canary`).MatchString(out) {
 		t.Errorf("after that, the canary does not serve any more:\n%s", out)
 	}
-	if code, out := a.try(t, "config", "rollback"); code != exitOK {
+	if code, out := a.try(t, "config", "rollback", "--reason", "a typing error"); code != exitOK {
 		t.Errorf("rollback: exit %d\n%s", code, out)
 	}
 	b.answers(t, "192.0.2.1")
+	wantPrinted(t, b, "4 canary, canceled", "config", "history")
+	wantPrinted(t, b, "a typing error", "config", "history")
+	wantPrinted(t, b, "the canary of generation 4 on b, since ", "cluster", "status")
 	push(b, exitConfig, "server: this section is in the wrong file", appended(t, sharedText(t, "192.0.2.5", ""), "server: {workers: 2}\n"))
 
 	push(a, exitConfig, "the change then reaches all nodes", sharedText(t, "192.0.2.9", ""), "--file", filepath.Join(a.dir, "state", "shared.yaml"))
@@ -215,6 +222,17 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	if code, out := b.try(t, "config", "history"); code != exitConfig || !strings.Contains(out, "the shared configuration cannot be read") {
 		t.Errorf("history without etcd: exit %d\n%s", code, out)
 	}
+}
+
+// wantPrinted waits until a command of the node prints a text, in which any white space is one space.
+func wantPrinted(t *testing.T, n *sharingNode, text string, args ...string) {
+	t.Helper()
+	counterpart.Await(t, func() error {
+		if code, out := n.try(t, args...); code != exitOK || !strings.Contains(strings.Join(strings.Fields(out), " "), text) {
+			return fmt.Errorf("%q: exit %d, want %q\n%s", args, code, text, out)
+		}
+		return nil
+	})
 }
 
 // appended returns a file with more text at its end.

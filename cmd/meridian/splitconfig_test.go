@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/cluster/rollout"
 	"meridian/control"
 	"meridian/counterpart"
 )
@@ -197,6 +198,12 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 		})
 		awaitCanary(a, 0)
 		awaitCanary(b, 0)
+		wantPrinted(t, b, says, "config", "history")
+		wantPrinted(t, b, "WARNING: the canary of generation", "status", "--problems")
+		wantPrinted(t, b, "WARNING: the canary of generation", "cluster", "status")
+		if r := a.status(t).Cluster.Canary; r == nil || r.Result != rollout.RolledBack || r.Percent != 1 || r.Where != "1% of the clients" || !strings.Contains(r.Why, says) || r.Until.Before(r.Since) {
+			t.Errorf("the status has the canary %+v", r)
+		}
 	}
 
 	// after its time, all clients get it
@@ -205,6 +212,8 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 	b.answers(t, "192.0.2.4")
 	awaitCanary(a, 0)
 	awaitCanary(b, 0)
+	wantPrinted(t, a, "0.5% of the clients promoted ", "config", "history")
+	wantPrinted(t, a, "no problems", "status", "--problems")
 	if got := askFor(t, b.dnsAddress(t), "tcp", netip.MustParsePrefix("198.18.1.0/24")); got != (asked{"192.0.2.4", 0}) {
 		t.Errorf("after the canary: %+v", got)
 	}

@@ -134,6 +134,9 @@ func printProcess(w io.Writer, s *control.Status) {
 		of = "nodes and agents"
 	}
 	fmt.Fprintf(w, "cluster %s: %s %s, etcd %s, fresh %d of %d %s\n", c.Cluster, c.Kind, c.Node, describeEtcd(c.Etcd, c.Mode), c.Fresh, c.Nodes, of)
+	if r := c.Canary; r != nil && r.Result == control.CanaryRunning {
+		fmt.Fprintln(w, describeRun(r))
+	}
 }
 
 // printOverrides prints the overrides and the maintenance windows, one in a line.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian/cluster/rollout"
 	"meridian/control"
 	"meridian/control/state"
 	"meridian/dnssec/keys"
@@ -38,6 +39,16 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{State: kept, Cluster: &control.ClusterSummary{Node: "ams1", Etcd: "unreachable", NameTaken: true}},
 			"WARNING: etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status\n" +
 				"WARNING: another process publishes as \"ams1\" in the cluster: the opinions of this one do not count until that ends; give each node its own name and identity\n",
+		},
+		"a node has rolled a canary back": {
+			control.Status{State: kept, Cluster: &control.ClusterSummary{Etcd: "ok", Canary: &control.CanaryRun{
+				Generation: 7, Where: "5% of the clients", Since: since, Until: now, Result: rollout.RolledBack, By: "ams1", Why: `makes pool "web" fail open`,
+			}}},
+			"WARNING: the canary of generation 7 on 5% of the clients, since " + timeText(since) + ", was rolled back at " + timeText(now) +
+				" by ams1: makes pool \"web\" fail open; meridian config history shows it\n",
+		},
+		"an operator has ended a canary": {
+			control.Status{State: kept, Cluster: &control.ClusterSummary{Etcd: "ok", Canary: &control.CanaryRun{Generation: 7, Result: rollout.Canceled}}}, "",
 		},
 		"prober stalled after a panic": {
 			control.Status{State: kept, Prober: control.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},

@@ -271,6 +271,48 @@ async function floods(page) {
   await page.unroute("**/v1/status?*");
 }
 
+// canary checks what is shown of a canary that serves, and of one that a guardrail has ended: this server is in no cluster, so
+// both are put into its answers.
+async function canary(page, form) {
+  const run = {
+    generation: 1, where: "5% of the clients", since: new Date(Date.now() - 240_000).toISOString(), until: new Date(Date.now() + 360_000).toISOString(),
+    result: "running", by: "alice", why: "add use-2", awaited: ["fra1"],
+  };
+  await page.route("**/v1/status?*", async route => {
+    const response = await route.fetch(), status = await response.json();
+    await route.fulfill({ response, json: { ...status, cluster: { etcd: "ok", mode: "etcd", canary: run } } });
+  });
+  await page.route("**/v1/config/generations", async route => {
+    const response = await route.fetch(), list = (await response.json()).generations;
+    await route.fulfill({ response, json: { generations: list.map(g => ({ ...g, files: [], ...(g.generation === run.generation && { canary_run: run }) })) } });
+  });
+  await visit(page, "#/overview"); // so that the page of the server asks again
+  const shown = async (parts, place, what) => {
+    await place.getByText(parts[0]).first().waitFor();
+    const text = await place.innerText();
+    for (const part of parts) expect(text.includes(part), `no ${part} in the ${what}: ${text}`);
+  };
+  await checkPage(page, "server", form);
+  const card = page.getByRole("region", { name: "Canary", exact: true }), problems = page.getByRole("region", { name: "Problems" });
+  await shown(["running", "5% of the clients", "4 min", "alice: add use-2", "fra1", "meridian config rollback"], card, "running canary");
+  expect(!(await problems.innerText()).includes("canary"), "a running canary is a problem");
+  const table = page.getByRole("region", { name: "Generations: table" });
+  await shown(["running, on 5% of the clients"], table, "generations");
+  Object.assign(run, { result: "rolled back", until: new Date(Date.now() - 60_000).toISOString(), by: "fra1", why: `makes pool "web" fail open`, awaited: undefined });
+  await visit(page, "#/overview");
+  await shown(["The canary of generation 1 was rolled back by fra1", `makes pool "web" fail open`, "Next: Correct the configuration"], problems, "problems");
+  await checkPage(page, "server", form);
+  await shown(["rolled back by fra1", `makes pool "web" fail open`], card, "ended canary");
+  await shown([`rolled back, on 5% of the clients: makes pool "web" fail open`], table, "generations");
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/canary-ended.png` });
+  await page.getByRole("button", { name: "Compare generation 1" }).click();
+  await page.getByRole("dialog").getByText("the shared configuration").first().waitFor(); // it has no file
+  await page.getByRole("dialog").locator(".diff").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
+  await page.unroute("**/v1/status?*");
+  await page.unroute("**/v1/config/generations");
+}
+
 // probe runs a probe from the page, and looks at its steps.
 async function probe(page) {
   await visit(page, "#/health");
@@ -359,6 +401,7 @@ try {
       expect(await page.getByText("Of a configuration").count() === 0, "an operator is offered the forecast of a configuration");
       await types(page);
       await floods(page);
+      await canary(page, form);
       await probe(page);
       await brush(page);
       await weigh(page);

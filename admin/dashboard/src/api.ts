@@ -40,7 +40,7 @@ export interface Status {
   notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
   outages?: { pool: string; since?: string }[];
   floods?: Flood[];
-  cluster?: { etcd: "ok" | "unreachable"; mode: "etcd" | "direct" | "alone" }; // absent: the node decides alone
+  cluster?: { etcd: "ok" | "unreachable"; mode: "etcd" | "direct" | "alone"; canary?: CanaryRun }; // absent: the node decides alone
 }
 export interface Flood {
   number: number; kind: "source" | "name" | "zone" | "type"; key: string; since: string;
@@ -86,7 +86,12 @@ export interface ZoneKeys {
   parent?: string; overdue?: boolean; ds_seen: boolean; signatures_expire: string;
 }
 export interface Generation {
-  generation: number; time: string; hash: string; source: string; who?: string; reason?: string; files: string[]; serving: boolean;
+  generation: number; time: string; hash: string; source: string; who?: string; reason?: string; files: string[]; serving: boolean; canary_run?: CanaryRun;
+}
+// CanaryRun is a canary of the shared configuration: where it serves, since when, and how it ends or has ended.
+export interface CanaryRun {
+  generation: number; where: string; since: string; until: string; result: "running" | "promoted" | "rolled back" | "canceled"; by: string; why?: string;
+  awaited?: string[];
 }
 export interface ProbeReport {
   check: string; type: string; address: string; result: string; reason: string; seconds: number;

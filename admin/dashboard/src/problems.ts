@@ -23,6 +23,11 @@ function server(s: Status): Trouble[] {
   if (s.state.quarantined) all.push({ rank: 2, what: "The state file was corrupt at start", since: s.state.quarantined.at, effect: "Overrides of the previous process may be lost." });
   if (s.cluster?.mode === "direct") all.push({ rank: 2, what: "etcd cannot be reached: mode direct", effect: "Health states are agreed with the nodes that can be reached directly. Overrides apply to one node only.", help: "meridian cluster status" });
   if (s.cluster?.mode === "alone") all.push({ rank: 1, what: "etcd and the other nodes cannot be reached", effect: "Health states hold: failures are not acted upon, unless this node is a majority of the regions.", help: "meridian cluster status" });
+  const canary = s.cluster?.canary;
+  if (canary?.result === "rolled back") all.push({
+    rank: 2, what: `The canary of generation ${canary.generation} was rolled back by ${canary.by}`, since: canary.until,
+    effect: `Users get the generation before. ${canary.why ?? ""}`, help: "Correct the configuration, then push it again: meridian config push", link: "#/server",
+  });
   for (const n of s.notify ?? []) if (n.failing_since) all.push({ rank: 2, what: `Notifications to ${n.sink} fail`, since: n.failing_since, effect: n.error ?? "", link: "#/server" });
   if (s.build_panics) all.push({ rank: 1, what: `${s.build_panics} panics while a configuration was built`, effect: "The previous state keeps serving.", help: "See the log." });
   return all;

@@ -6,12 +6,13 @@ import * as api from "../api";
 import { diff, type Line } from "../diff";
 import { Effect } from "../effect";
 import { clock } from "../format";
+import { describe } from "./canary";
 import { announce, isAdmin, update, useStore } from "../store";
 import { Card, Dialog, Field, Problem, Table } from "../ui";
 
 export function Generations() {
   const s = useStore(), [list, set] = useState<api.Generation[]>(), [open, setOpen] = useState<api.Generation>();
-  useEffect(() => { void api.get<{ generations: api.Generation[] }>("/v1/config/generations").then(g => set(g.generations), () => undefined); }, [s.status!.config_hash, s.status!.reload.at]);
+  useEffect(() => { void api.get<{ generations: api.Generation[] }>("/v1/config/generations").then(g => set(g.generations), () => undefined); }, [s.status!.config_hash, s.status!.reload.at, JSON.stringify(s.status!.cluster?.canary)]);
   if (!list?.length) return null;
   return <Card title="Generations of the configuration" note="those that have served">
     <Table label="Generations" rows={list} id={g => String(g.generation)} kind={g => g.serving ? "current" : ""} columns={[
@@ -19,6 +20,7 @@ export function Generations() {
       { head: "Since", class: "num", cell: g => clock(g.time) },
       { head: "By", cell: g => <span>{g.source}{g.who && <span class="quiet"> {g.who}</span>}</span> },
       { head: "Reason", class: "why wide", cell: g => g.reason },
+      ...(list.some(g => g.canary_run) ? [{ head: "Canary", class: "why wide", cell: (g: api.Generation) => <span class={g.canary_run?.result === "rolled back" ? "bad" : ""}>{describe(g.canary_run)}</span> }] : []),
       { head: "Hash", class: "wide quiet", cell: g => g.hash },
       { head: "", class: "end", cell: g => g.serving ? <span class="quiet">serves</span> : <span class="actions"><button type="button" onClick={() => setOpen(g)} aria-label={`Compare generation ${g.generation}`}>Compare…</button></span> },
     ]} />
@@ -31,11 +33,13 @@ interface Compared { files: { file: string; lines: Line[] }[]; text?: string; ta
 // compare returns what differs from the served configuration to a generation, its text if it is one file, and the tag of the served one.
 async function compare(g: api.Generation): Promise<Compared> {
   const found: Compared = { files: [], tag: "" };
-  for (const file of g.files) {
-    const served = await api.getText("/v1/config", { file }), stored = await api.getText("/v1/config", { file, generation: String(g.generation) });
+  const shared = !g.files.length; // by the nodes of a cluster: one text, without a file name
+  for (const file of shared ? [""] : g.files) {
+    const of: Record<string, string> = file ? { file } : {};
+    const served = await api.getText("/v1/config", of), stored = await api.getText("/v1/config", { ...of, generation: String(g.generation) });
     found.tag = served.tag;
-    found.files.push({ file, lines: diff(served.text, stored.text) });
-    if (g.files.length === 1) found.text = stored.text;
+    found.files.push({ file: file || "the shared configuration", lines: diff(served.text, stored.text) });
+    if (g.files.length <= 1) found.text = stored.text;
   }
   return found;
 }

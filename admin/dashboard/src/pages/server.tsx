@@ -6,6 +6,7 @@ import { get, type Event, type Status, type Stats } from "../api";
 import { ago, clock, count } from "../format";
 import { useStore } from "../store";
 import { Card, Facts, Table } from "../ui";
+import { Canary } from "./canary";
 import { Generations } from "./generations";
 import type { Params } from "../route";
 
@@ -33,6 +34,7 @@ export function Server(_: Params) {
       {s.stats && <Transport stats={s.stats} />}
     </div>
   </div>
+  <Canary run={status.cluster?.canary} />
   <Generations />
   <Changes last={s.events[0]?.id} />
   </div>;
