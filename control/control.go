@@ -140,6 +140,11 @@ func (c *Control) Prepare(tree *pools.Tree, loads *loads.Watch) {
 	tree.SetOverrides(at.overrides.forTree())
 }
 
+// EndFirstRound ends what Prepare carried over into tree and the first round of health checks has not confirmed.
+func (c *Control) EndFirstRound(tree *pools.Tree) {
+	c.change(tree, func() []pools.Change { return tree.EndFirstRound(time.Now()) })
+}
+
 // Abort ends Prepare for a tree that will not answer.
 func (c *Control) Abort(tree *pools.Tree) {
 	c.mu.Lock()

@@ -36,6 +36,7 @@ func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
 	}
+	l.control.EndFirstRound(tree)
 	loads.FirstRound(ctx)
 	l.control.ApplyLoads()
 	return watch, loads, nil

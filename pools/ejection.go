@@ -273,17 +273,23 @@ func (d *builder) recover(e *ejections, m *ejection) {
 	d.noteDeferral(m, deferred)
 }
 
-// ejectDeferred ejects the deferred members that fit by now, the longest deferred first.
-func (d *builder) ejectDeferred(now time.Time) {
+// endUnconfirmed ends the restored entries that no change has confirmed.
+func (d *builder) endUnconfirmed(now time.Time) {
 	d.cause.advance(now)
 	d.cause.free, d.cause.reason = false, ""
-	for _, m := range d.tree.ejections.unseen { // restored entries that no change has confirmed are over
+	for _, m := range d.tree.ejections.unseen {
 		if m.unseen {
 			m.unseen = false
 			d.recomputeMember(d.tree.memberRefOf(m.member))
 		}
 	}
 	d.tree.ejections.unseen = nil
+}
+
+// ejectDeferred ejects the deferred members that fit by now, the longest deferred first.
+func (d *builder) ejectDeferred(now time.Time) {
+	d.cause.advance(now)
+	d.cause.free, d.cause.reason = false, ""
 	for id := range d.tree.ejections.pools {
 		e := &d.tree.ejections.pools[id]
 		out := e.out
@@ -325,7 +331,7 @@ type poolEjections struct {
 	members     map[uint32]*ejection // the down members, by number
 	established bitset.Set           // the members that have been up at least once
 	regions     []bool               // the same for the regions with a check
-	unseen      []*ejection          // restored entries, until the first Tick
+	unseen      []*ejection          // restored entries, until EndFirstRound
 	news        []Deferral           // not taken yet
 	work        int                  // entries visited, for tests of the cost
 }
@@ -435,8 +441,9 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 	return true
 }
 
-// hasPending reports whether ejectDeferred has entries to check.
+// hasPending reports whether ejectDeferred has entries to check. It has none before the first health states have confirmed or
+// ended what was restored: until then members look up that are down.
 func (p *poolEjections) hasPending() bool {
 	pending := func(e ejections) bool { return len(e.waiting) > 0 || len(e.recent) > 0 }
-	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, pending)
+	return len(p.unseen) == 0 && slices.ContainsFunc(p.pools, pending)
 }

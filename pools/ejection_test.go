@@ -233,11 +233,48 @@ func TestDeferralsSurviveReload(t *testing.T) {
 	setVerdictAt(next, 5, health.Up, health.Down, noon.Add(2*time.Second))
 	expect(t, "what went down before counts", standing(next), "- --???++++-")
 	expect(t, "overrides", len(next.Overrides()), 1)
+	next.EndFirstRound(noon.Add(2 * time.Second))
+	expect(t, "after the first round", standing(next), "- --???++++-")
 	next.Tick(noon.Add(time.Minute))
 	expect(t, "in time", standing(next), "- ----?++++-")
 }
 
-func TestFirstTickDropsUnconfirmedEjections(t *testing.T) {
+// TestTickBeforeFirstHealthStatesKeepsEjections covers a reload with a tick between CarryOver and the first health states: the members
+// that were ejected stay ejected, and not the first ones in order instead.
+func TestTickBeforeFirstHealthStatesKeepsEjections(t *testing.T) {
+	for _, c := range []struct {
+		behaviour string
+		ticked    time.Time
+		want      string
+	}{
+		{"within the window", noon.Add(30 * time.Second), "??--?+++++"},
+		{"after the window", noon.Add(time.Minute), "----?+++++"},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			tree := bounded(t, quarter, tenMembers)
+			for _, i := range []int{2, 3, 0, 1, 4} {
+				setVerdictAt(tree, i, health.Up, health.Down, noon)
+			}
+			expect(t, "before", standing(tree), "??--?+++++")
+			next := compile(t, withBound(t, quarter, tenMembers))
+			next.CarryOver(tree)
+			next.Tick(c.ticked)
+			for i := range 5 {
+				setVerdictAt(next, i, health.Unknown, health.Down, noon)
+				next.Tick(c.ticked)
+				for _, m := range []int{0, 1, 4} {
+					expect(t, "no other member is ejected", strings.Contains("?+", standing(next)[m:m+1]), true)
+				}
+			}
+			next.EndFirstRound(c.ticked)
+			expect(t, "after the first round", standing(next), c.want)
+			next.Tick(noon.Add(time.Minute))
+			expect(t, "as ticks decide later", standing(next), "----?+++++")
+		})
+	}
+}
+
+func TestFirstRoundDropsUnconfirmedEjections(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	for i := range 4 {
 		setVerdictAt(tree, i, health.Up, health.Down, noon)
@@ -246,7 +283,7 @@ func TestFirstTickDropsUnconfirmedEjections(t *testing.T) {
 	next.CarryOver(tree)
 	next.CarryOver(tree) // a second call changes nothing
 	setVerdictAt(next, 3, health.Unknown, health.Up, noon)
-	next.Tick(noon.Add(time.Second))
+	next.EndFirstRound(noon.Add(time.Second))
 	expect(t, "all are up", standing(next), "++++++++++")
 	expect(t, "nothing is counted", []any{len(next.Ejections()), next.ejections.pools[0].ejected}, []any{0, uint64(0)})
 }
@@ -289,6 +326,7 @@ func TestDeferralsSurviveRestart(t *testing.T) {
 	setAllVerdicts(next, health.Unknown, health.Down) // as the prober restores them
 	expect(t, "after", standing(next), "--????????")
 	expect(t, "what a server logs of it", len(next.TakeDeferrals()), 8)
+	next.EndFirstRound(noon.Add(10 * time.Second))
 	next.Tick(noon.Add(59 * time.Second))
 	expect(t, "as long as before", standing(next), "--????????")
 	next.Tick(noon.Add(60 * time.Second))

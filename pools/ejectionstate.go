@@ -73,7 +73,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // restoreEjectionsLocked replaces the ejections of t by saved ones. They are unseen until
-// changes of health state confirm them.
+// changes of health state confirm them, or EndFirstRound ends them.
 func (t *Tree) restoreEjectionsLocked(saved []SavedEjection) {
 	clear(t.ejections.members)
 	t.ejections.unseen = nil

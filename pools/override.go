@@ -198,3 +198,18 @@ func (t *Tree) Tick(now time.Time) []Change {
 	d.ejectDeferred(now)
 	return append(changes, t.settleChangesLocked()...)
 }
+
+// EndFirstRound ends the ejections of CarryOver and RestoreEjections that no health state has confirmed. Call it once, when
+// the first round of health checks has ended. Tick ejects no deferred member of them before.
+func (t *Tree) EndFirstRound(now time.Time) []Change {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	if len(t.ejections.unseen) == 0 {
+		return nil
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.endUnconfirmed(now)
+	d.ejectDeferred(now)
+	return t.settleChangesLocked()
+}
