@@ -22,6 +22,11 @@
  * load itself was held up (a machine that stalls does so to both sides); then the
  * share of answers with records %, and wrong answers: to another question, neither
  * NOERROR nor NXDOMAIN, or truncated; and with CORE how idle that core was %.
+ *
+ * With RATE a second line tells the answer times apart from the pauses of load itself:
+ * the share % of answers to queries that were due or in flight while load was held up
+ * for HELD_UP_US or more; then, of the others alone, median, 99th and 99.9th percentile
+ * in microseconds, and the share % answered within 50, 100, 200, 500, 1000 and 5000.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -43,6 +48,9 @@
 #endif
 #ifndef CLOSED_PATIENCE_MS /* how long a query holds its slot where no rate is given: 256 of them at 5,000 a second */
 #define CLOSED_PATIENCE_MS 50
+#endif
+#ifndef HELD_UP_US /* a turn of load takes a few microseconds; one of this length was held up */
+#define HELD_UP_US 50
 #endif
 
 enum {
@@ -81,6 +89,9 @@ static size_t nqueries, next;
 static uint64_t sent, answered, with_records, wrong;
 static uint64_t patience = PATIENCE_NS;
 
+static struct histogram all, undisturbed;      /* undisturbed: no part of the time was a pause of load */
+static uint64_t seen, longest_pause, pause_end; /* when load last looked at the clock; the end of the last pause */
+
 static void die(const char *what) {
 	perror(what);
 	exit(2);
@@ -90,6 +101,15 @@ static uint64_t now(void) {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* look reads the clock and notes a pause since the last look. */
+static uint64_t look(void) {
+	uint64_t t = now(), held_up = t - seen;
+	seen = t;
+	if (held_up > longest_pause) longest_pause = held_up;
+	if (held_up >= (uint64_t)HELD_UP_US * 1000) pause_end = t;
+	return t;
 }
 
 /* question_len is the length of a query's question section; 0 if it does not hold one. */
@@ -168,7 +188,9 @@ static void settle(struct lane *l, const uint8_t *m, unsigned len, uint64_t t) {
 	s->open = false;
 	l->free[l->nfree++] = m[1];
 	answered++;
-	count_latency(t > s->due ? t - s->due : 0);
+	uint64_t latency = t > s->due ? t - s->due : 0;
+	count_latency(&all, latency);
+	if (s->due >= pause_end) count_latency(&undisturbed, latency);
 	if (!right(&queries[s->query], m, len)) wrong++;
 	if (m[6] | m[7]) with_records++;
 }
@@ -183,7 +205,7 @@ static void receive(struct lane *l) {
 		in[i].msg_hdr.msg_iovlen = 1;
 	}
 	int n = recvmmsg(l->fd, in, IN_FLIGHT, MSG_DONTWAIT, NULL);
-	uint64_t t = n > 0 ? now() : 0;
+	uint64_t t = n > 0 ? look() : 0;
 	for (int i = 0; i < n; i++) settle(l, buffer[i], in[i].msg_len, t);
 }
 
@@ -252,21 +274,30 @@ static unsigned owed(const struct lane *l, uint64_t t, uint64_t start, double st
 static void report(double asked, double rate, uint64_t pause) {
 	double n = answered ? (double)answered : 1, lost = asked > (double)answered ? asked - (double)answered : 0;
 	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu", answered, rate, asked > 0 ? 100 * lost / asked : 0,
-	       quantile_us(.5), quantile_us(.99), quantile_us(.999), (double)longest / 1e3, (double)pause / 1e3,
+	       quantile_us(&all, .5), quantile_us(&all, .99), quantile_us(&all, .999), (double)all.longest / 1e3, (double)pause / 1e3,
 	       100 * (double)with_records / n, wrong);
+}
+
+/* report_undisturbed prints the second line. */
+static void report_undisturbed(void) {
+	const uint64_t limits_us[] = {50, 100, 200, 500, 1000, 5000};
+	const struct histogram *h = &undisturbed;
+	printf("%.2f\t%.1f\t%.1f\t%.1f", answered ? 100 * (double)(all.counted - h->counted) / (double)all.counted : 0,
+	       quantile_us(h, .5), quantile_us(h, .99), quantile_us(h, .999));
+	for (size_t i = 0; i < sizeof limits_us / sizeof *limits_us; i++) printf("\t%.3f", within_percent(h, limits_us[i] * 1000));
+	putchar('\n');
 }
 
 static void measure(double seconds, double rate, int core) {
 	double step = rate > 0 ? 1e9 / rate : 0;
 	if (step == 0) patience = (uint64_t)CLOSED_PATIENCE_MS * 1000 * 1000;
 	struct core_time before_all = read_core(core);
-	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start, pause = 0;
+	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start;
+	seen = start;
 	for (uint64_t turn = 0; t < end; turn++) {
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) {
-			uint64_t before = t;
 			if (l->nfree < IN_FLIGHT) receive(l);
-			t = now();
-			if (t - before > pause) pause = t - before;
+			t = look();
 			unsigned n = owed(l, t, start, step);
 			if (n) ask(l, n, step > 0 ? (double)start + (double)sent * step : (double)t, step);
 			if (turn % 256 == 0) give_up(l, t);
@@ -274,12 +305,13 @@ static void measure(double seconds, double rate, int core) {
 	}
 	double idle = idle_percent(before_all, read_core(core));
 	double asked = step > 0 ? seconds * rate : (double)sent; /* what never found a slot was lost too */
-	uint64_t in_time = answered;
+	uint64_t in_time = answered, pause = longest_pause;
 	for (uint64_t limit = end + patience; anything_in_flight() && now() < limit;)
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) receive(l);
 	report(asked, (double)in_time / seconds, pause);
 	if (core >= 0) printf("\t%.1f", idle);
 	putchar('\n');
+	if (step > 0) report_undisturbed();
 }
 
 /* first_answer asks every 2 ms until an answer with a record comes. */

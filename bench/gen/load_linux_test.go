@@ -1,12 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"meridian/counterpart"
 )
@@ -63,12 +69,61 @@ func TestLoadWaitsForTheFirstRightAnswer(t *testing.T) {
 	}
 }
 
+// TestLoadTellsItsOwnPausesApart stops load for a while: the answers of that time are not in the second line.
+func TestLoadTellsItsOwnPausesApart(t *testing.T) {
+	load, folder := buildLoad(t), askedOf(t)
+	running, begun := make(chan *os.Process, 1), make(chan struct{})
+	port := answering(t, func(n int, answer []byte) []byte {
+		if n == 10 {
+			close(begun)
+		}
+		return answer
+	})
+	stopped := make(chan error, 1)
+	go func() {
+		p := <-running
+		<-begun
+		err := p.Signal(syscall.SIGSTOP)
+		time.Sleep(stopTime) // not a wait: the length of the pause
+		stopped <- errors.Join(err, p.Signal(syscall.SIGCONT))
+	}()
+	c := exec.Command(load, port, filepath.Join(folder, "queries.first"), "1", "1000")
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running <- c.Process
+	if err := errors.Join(<-stopped, c.Wait()); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	first, second, _ := strings.Cut(out.String(), "\n")
+	all, own := fields(t, first, columns-1), fields(t, second, secondColumns)
+	if all[pauseColumn] < float64(stopTime.Microseconds()) {
+		t.Errorf("longest pause %v µs, want %v or more", all[pauseColumn], stopTime)
+	}
+	if own[0] < 10 || own[0] > 100 {
+		t.Errorf("%v %% of the answers are disturbed, want those of %v of 1 s at least", own[0], stopTime)
+	}
+	if quantiles := own[1:4]; !slices.IsSorted(quantiles) {
+		t.Errorf("quantiles %v", quantiles)
+	}
+	if shares := own[4:]; !slices.IsSorted(shares) || shares[len(shares)-1] > 100 {
+		t.Errorf("shares %v", shares)
+	}
+}
+
+// stopTime is how long TestLoadTellsItsOwnPausesApart stops load.
+const stopTime = 200 * time.Millisecond
+
 // The columns of the output of load.
 const (
 	answersColumn = 0
+	pauseColumn   = 7
 	recordsColumn = 8
 	wrongColumn   = 9
-	columns       = 11
+	columns       = 11 // with a core
+	secondColumns = 10
 )
 
 // loaded returns the output of load for a server that answers each query with a record, after
@@ -83,7 +138,7 @@ func loaded(t *testing.T, queries string, change func(n int, answer []byte) []by
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if numbers = fields(t, string(out)); numbers[answersColumn] >= 16 {
+		if numbers = fields(t, string(out), columns); numbers[answersColumn] >= 16 {
 			return numbers
 		}
 	}
@@ -91,7 +146,8 @@ func loaded(t *testing.T, queries string, change func(n int, answer []byte) []by
 	return nil
 }
 
-func fields(t *testing.T, line string) (numbers []float64) {
+// fields reads a line of numbers.
+func fields(t *testing.T, line string, columns int) (numbers []float64) {
 	t.Helper()
 	for field := range strings.FieldsSeq(line) {
 		n, err := strconv.ParseFloat(field, 64)
