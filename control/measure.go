@@ -47,6 +47,7 @@ type Measurement struct {
 	Reports     map[answer.ReportCount]uint64 // of errors, by resolvers
 	Cluster     *cluster.Status               // nil: this node decides alone
 	Inputs      *InputCounts                  // the same
+	Rejected    map[RecordRejection]uint64    // records in etcd
 
 	Certificates []CertificateStatus // of the encrypted transports
 }
@@ -65,7 +66,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(), GeoTables: at.Snapshot.Geo.TablesMade(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
-	m.Reports = server.ErrorReportCounts()
+	m.Reports, m.Rejected = server.ErrorReportCounts(), c.recordRejections()
 	m.Floods = c.floodCounts()
 	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
 	if k := c.server.Canary(); k != nil {

@@ -52,6 +52,30 @@ type Sharing struct {
 	// Problem returns why the store does not give the overrides, although it can be reached; nil: it does, or it cannot. A nil
 	// function finds none.
 	Problem func() error
+	// Rejected returns how many records of the store could not be read, by reason. A nil function counts none.
+	Rejected func() map[string]uint64
+}
+
+// RecordRejection is why a record of the store was rejected.
+type RecordRejection struct{ Kind, Reason string }
+
+// recordRejections returns how many records of overrides and of the shared configuration were rejected.
+func (c *Control) recordRejections() map[RecordRejection]uint64 {
+	all := make(map[RecordRejection]uint64)
+	c.mu.Lock()
+	sharing := c.sharing
+	c.mu.Unlock()
+	if sharing != nil && sharing.Rejected != nil {
+		for reason, n := range sharing.Rejected() {
+			all[RecordRejection{"overrides", reason}] = n
+		}
+	}
+	if r := c.rollout.Load(); r != nil {
+		for reason, n := range r.Rejected() {
+			all[RecordRejection{"configuration", string(reason)}] = n
+		}
+	}
+	return all
 }
 
 // sharingProblem returns why the overrides are not shared, although etcd can be reached; empty: they are, or it cannot.

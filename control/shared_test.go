@@ -287,3 +287,17 @@ func TestSharedOverridesSurviveRestart(t *testing.T) {
 		})
 	}
 }
+
+// What the store has and a node cannot read is counted for metrics, of overrides only if they are shared.
+func TestRejectedRecordsAreMeasured(t *testing.T) {
+	w := &world{Control: new(Control)}
+	if got := w.recordRejections(); len(got) != 0 {
+		t.Errorf("without a cluster: %v", got)
+	}
+	w.UseSharing(&Sharing{Cluster: "prod", Node: "ams1", Rejected: func() map[string]uint64 { return map[string]uint64{"version": 3} }})
+	w.UseRollout(rollout.New(rollout.Options{}))
+	got := w.recordRejections()
+	if n, ok := got[RecordRejection{"configuration", "signature"}]; !ok || n != 0 || got[RecordRejection{"overrides", "version"}] != 3 {
+		t.Errorf("counted %v", got)
+	}
+}

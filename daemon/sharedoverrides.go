@@ -1,11 +1,11 @@
 package daemon
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -54,6 +54,8 @@ type sharedOverrides struct {
 	stored    map[string]storedRecord // what etcd has, by key of the record
 	lost      []control.SharedRecord
 	updated   chan struct{} // closed when one of these changes
+
+	malformed, otherVersion uint64 // records that cannot be read
 }
 
 // storedRecord is a record that etcd has.
@@ -74,7 +76,7 @@ func (l *instance) shareOverrides(cluster string) {
 	s.nodes = l.member.freshNodes
 	s.table = l.member.store.Table(overrideTable, s.receive)
 	l.member.overrides = s
-	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm, Problem: s.currentProblem})
+	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm, Problem: s.currentProblem, Rejected: s.rejections})
 }
 
 // receive applies what etcd has.
@@ -119,6 +121,7 @@ func (s *sharedOverrides) read(entries []etcd.Entry) received {
 		}
 		record, err := decodeRecord(e)
 		if err != nil {
+			s.reject(err)
 			s.log.Warn("shared override ignored", "key", e.Key, "error", err)
 			r.stored[key] = storedRecord{unreadable, e.Revision}
 			continue
@@ -160,6 +163,37 @@ func (s *sharedOverrides) note(u etcd.TableUpdate, r received, lost []control.Sh
 	s.wake()
 }
 
+// recordVersion is the version of the records. A node reads those of its own version, and of earlier ones, which have none;
+// fields that it does not know are ignored, so that only a change of the meaning needs another version.
+const recordVersion = 1
+
+// versionedRecord is the form of a record in etcd.
+type versionedRecord struct {
+	Version int `json:"version"`
+	control.SharedRecord
+}
+
+// errRecordVersion is the error of a record of a later version.
+var errRecordVersion = errors.New("another version")
+
+// reject counts a record that cannot be read.
+func (s *sharedOverrides) reject(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, errRecordVersion) {
+		s.otherVersion++
+		return
+	}
+	s.malformed++
+}
+
+// rejections returns how many records could not be read, by reason.
+func (s *sharedOverrides) rejections() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return map[string]uint64{"malformed": s.malformed, "version": s.otherVersion}
+}
+
 // decodeRecord reads a record of etcd.
 func decodeRecord(e etcd.Entry) (r control.SharedRecord, err error) {
 	key, ok := strings.CutPrefix(e.Key, overrideRecords)
@@ -169,9 +203,14 @@ func decodeRecord(e etcd.Entry) (r control.SharedRecord, err error) {
 	case len(e.Value) > maxRecord:
 		return r, errors.New("too long")
 	}
-	if err := json.NewDecoder(bytes.NewReader(e.Value)).Decode(&r); err != nil {
+	var stored versionedRecord
+	if err := json.Unmarshal(e.Value, &stored); err != nil {
 		return r, err
 	}
+	if stored.Version > recordVersion {
+		return r, fmt.Errorf("%w: %d, and this program reads %d; upgrade this node", errRecordVersion, stored.Version, recordVersion)
+	}
+	r = stored.SharedRecord
 	if r.Key != key {
 		return r, errors.New("it is of the key " + r.Key)
 	}
@@ -182,7 +221,7 @@ func decodeRecord(e etcd.Entry) (r control.SharedRecord, err error) {
 func encodeRecords(records []control.SharedRecord) []etcd.Entry {
 	entries := make([]etcd.Entry, len(records))
 	for i := range records {
-		text, err := json.Marshal(&records[i])
+		text, err := json.Marshal(versionedRecord{recordVersion, records[i]})
 		if err != nil {
 			panic(err) // it is one of our types
 		}

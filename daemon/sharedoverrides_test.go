@@ -42,7 +42,7 @@ func TestInvalidSharedRecords(t *testing.T) {
 	}{
 		{"another part", etcd.Entry{Key: "other/x", Value: e.Value}, "not a key of an override"},
 		{"another key", etcd.Entry{Key: "records/now/web/b", Value: e.Value}, "it is of the key now/web/a"},
-		{"no JSON", etcd.Entry{Key: e.Key, Value: []byte("{")}, "unexpected EOF"},
+		{"no JSON", etcd.Entry{Key: e.Key, Value: []byte("{")}, "unexpected end of JSON"},
 		{"too long", etcd.Entry{Key: e.Key, Value: make([]byte, maxRecord+1)}, "too long"},
 		{"another target", replaced(`"target":"web/a"`, `"target":"web/b"`), `the key "now/web/a" has an override with the key "now/web/b"`},
 		{"no revision", replaced(`"revision":3`, `"revision":0`), "no revision"},

@@ -20,6 +20,13 @@ func (c *collection) inputs(n *control.InputCounts) {
 	}
 }
 
+// records sends how many records of etcd were rejected.
+func (c *collection) records(rejected map[control.RecordRejection]uint64) {
+	for of, n := range rejected {
+		c.value("cluster_records_rejected_total", float64(n), of.Kind, of.Reason)
+	}
+}
+
 // cluster sends the metrics of the cluster of the node; nil: it is in none.
 func (c *collection) cluster(s *cluster.Status) {
 	if s == nil {

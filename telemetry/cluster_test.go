@@ -11,6 +11,7 @@ import (
 
 	"meridian/cluster"
 	"meridian/cluster/observation"
+	"meridian/control"
 )
 
 // collected is a collector of the metrics of a cluster.
@@ -21,6 +22,9 @@ func (c collected) Describe(chan<- *prometheus.Desc) {}
 func (c collected) Collect(to chan<- prometheus.Metric) {
 	of := collection{to: to}
 	of.cluster(c.status)
+	if c.status != nil {
+		of.records(map[control.RecordRejection]uint64{{Kind: "overrides", Reason: "version"}: 8})
+	}
 }
 
 func TestClusterMetrics(t *testing.T) {
@@ -47,6 +51,7 @@ func TestClusterMetrics(t *testing.T) {
 		`meridian_cluster_direct_requests_total{result="answered"} 5`, `meridian_cluster_direct_requests_total{result="failed"} 4`,
 		`meridian_cluster_direct_refused_total{reason="untrusted"} 6`,
 		`meridian_cluster_vantage_fresh{kind="agent",node="probe1"} 1`,
+		`meridian_cluster_records_rejected_total{kind="overrides",reason="version"} 8`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s in\n%s", want, text)

@@ -106,6 +106,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	c.notifications(&measured)
 	c.cluster(measured.Cluster)
 	c.inputs(measured.Inputs)
+	c.records(measured.Rejected)
 	c.value("querylog_dropped_total", float64(measured.Unlogged+m.queryLog.Lost()))
 	c.value("metrics_detail", 1, string(detail))
 	s.send(&c, detail)

@@ -156,7 +156,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	for _, step := range []struct{ method, text, want string }{
 		{"GET", "", "405 want POST\n"},
-		{"POST", "x", "400 exchange of version 120, want 1\n"},
+		{"POST", "x", "400 exchange of another version: 120, want 1\n"},
 		{"POST", "\x01\x00", "400 malformed exchange\n"},
 		{"POST", strings.Repeat("x", observation.MaxExchange+1), "400 http: request body too large\n"},
 		{"POST", "\x01\x00\x00\x00\x00\x00\x00", "200 \x01\x00\x00\x00\x00\x00\x00"},
@@ -166,7 +166,7 @@ func TestRequestsAreBounded(t *testing.T) {
 			t.Errorf("%s %.20q: %.80q, want %q", step.method, step.text, got, step.want)
 		}
 	}
-	if n := l.Refused(); n["malformed"] != 4 || n["too_many"] != 1 {
+	if n := l.Refused(); n["malformed"] != 3 || n["version"] != 1 || n["too_many"] != 1 {
 		t.Errorf("refused %v", n)
 	}
 }

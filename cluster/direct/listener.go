@@ -25,6 +25,7 @@ type Refusal string
 const (
 	Untrusted   Refusal = "untrusted"   // the client has no key that is trusted
 	Malformed   Refusal = "malformed"   // the request cannot be read
+	Version     Refusal = "version"     // the request is of another version
 	TooMany     Refusal = "too_many"    // requests of a vantage in a heartbeat
 	Connections Refusal = "connections" // open at once
 )
@@ -190,7 +191,7 @@ func (l *Listener) Refused() map[string]uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make(map[string]uint64)
-	for _, why := range []Refusal{Untrusted, Malformed, TooMany, Connections} {
+	for _, why := range []Refusal{Untrusted, Malformed, Version, TooMany, Connections} {
 		all[string(why)] = l.refused[why]
 	}
 	return all
@@ -220,7 +221,11 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request, err = observation.DecodeExchange(raw)
 	}
 	if err != nil {
-		l.refuse(Malformed, from)
+		why := Malformed
+		if errors.Is(err, observation.ErrExchangeVersion) {
+			why = Version
+		}
+		l.refuse(why, from)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

@@ -84,7 +84,7 @@ func (e *Exchange) Append(b []byte) []byte {
 func DecodeExchange(raw []byte) (Exchange, error) {
 	r := reader{left: raw}
 	if v := r.take(1)[0]; !r.bad && v != exchangeVersion {
-		return Exchange{}, fmt.Errorf("exchange of version %d, want %d", v, exchangeVersion)
+		return Exchange{}, fmt.Errorf("%w: %d, want %d", ErrExchangeVersion, v, exchangeVersion)
 	}
 	var e Exchange
 	for range binary.BigEndian.Uint16(r.take(2)) {
@@ -116,6 +116,9 @@ func DecodeExchange(raw []byte) (Exchange, error) {
 }
 
 var errMalformedExchange = errors.New("malformed exchange")
+
+// ErrExchangeVersion is the error of an exchange of a version that this one does not read.
+var ErrExchangeVersion = errors.New("exchange of another version")
 
 func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32(r.take(4)) }
 

@@ -50,6 +50,7 @@ const context = "meridian observation"
 var (
 	errMalformed = errors.New("malformed message")
 	errVersion   = errors.New("message of another version")
+	errKind      = fmt.Errorf("%w: a kind that this version does not know", errVersion)
 )
 
 // Sign returns the binary form of a message of a cluster.
@@ -121,7 +122,7 @@ func Decode(raw []byte) (Message, error) {
 		m.Heartbeat = r.heartbeat()
 		m.Heartbeat.Agent = raw[1] == kindAgentHeartbeat
 	default:
-		r.bad = true
+		return Message{}, fmt.Errorf("%w: %d", errKind, raw[1])
 	}
 	if r.bad || len(r.left) > 0 || m.Seq == 0 {
 		return Message{}, errMalformed

@@ -65,11 +65,17 @@ type Node struct {
 	target Target
 	acks   map[string]Ack
 	skew   []string // nodes that serve another configuration
+
+	notes      map[string]note // by key: the records that were rejected
+	rejections map[Rejection]uint64
 }
 
 // New returns a node; Run makes it follow.
 func New(o Options) *Node {
-	return &Node{Options: o, signer: signer{o.Cluster, o.Name, o.Key, o.Trust}, wake: make(chan struct{}, 1), served: Manifest{Hash: o.Serving}}
+	return &Node{
+		Options: o, signer: signer{o.Cluster, o.Name, o.Key, o.Trust}, wake: make(chan struct{}, 1), served: Manifest{Hash: o.Serving},
+		notes: make(map[string]note), rejections: make(map[Rejection]uint64),
+	}
 }
 
 const (
@@ -154,10 +160,21 @@ func (n *Node) look(ctx context.Context) (t Target, revision int64, err error) {
 	}
 	if v, ok := all[targetKey]; ok && n.Shared {
 		if err := n.openTarget(v.Data, &t); err != nil {
+			n.noteRejected(targetKey, v.Revision, err)
 			return t, 0, err
 		}
+		n.noteAccepted(targetKey)
 		revision = v.Revision
 	}
+	acks := n.openAcks(all)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.target, n.acks = t, acks
+	return t, revision, nil
+}
+
+// openAcks verifies the acknowledgements, by node. One that is rejected counts as none.
+func (n *Node) openAcks(all map[string]Value) map[string]Ack {
 	acks := map[string]Ack{}
 	for key, v := range all {
 		var a Ack
@@ -165,14 +182,18 @@ func (n *Node) look(ctx context.Context) (t Target, revision int64, err error) {
 		if !ok {
 			continue
 		}
-		if signedBy, err := n.signer.open(key, v.Data, &a); err == nil && signedBy == name {
-			acks[name] = a
+		signedBy, err := n.signer.open(key, v.Data, &a)
+		if err == nil && signedBy != name {
+			err = reject(BadSignature, "%s: it was signed by %s", key, signedBy)
 		}
+		if err != nil {
+			n.noteRejected(key, v.Revision, err)
+			continue
+		}
+		n.noteAccepted(key)
+		acks[name] = a
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.target, n.acks = t, acks
-	return t, revision, nil
+	return acks
 }
 
 // follow makes the generation of the target serve, and returns the acknowledgement.
