@@ -99,6 +99,48 @@ forward-zone:
 	}
 }
 
+// TestStubbyForwardsOverTLS asks a stub resolver that forwards all queries over TLS. The strict profile (RFC 8310) verifies the
+// name of the server; the opportunistic one does not.
+func TestStubbyForwardsOverTLS(t *testing.T) {
+	counterpart.Find(t, "stubby")
+	s, ca := clientsWorld(t)
+	for _, c := range []struct{ authentication, name, want string }{
+		{"REQUIRED", "dns.example", "NOERROR"},
+		{"REQUIRED", "wrong.example", "SERVFAIL"},
+		{"NONE", "wrong.example", "NOERROR"},
+	} {
+		ports, conf := counterpart.FreePorts(t, 1), filepath.Join(t.TempDir(), "stubby.yml")
+		if err := os.WriteFile(conf, fmt.Appendf(nil, `
+resolution_type: GETDNS_RESOLUTION_STUB
+dns_transport_list:
+  - GETDNS_TRANSPORT_TLS
+tls_authentication: GETDNS_AUTHENTICATION_%s
+tls_ca_file: %q
+tls_query_padding_blocksize: 128
+idle_timeout: 10000
+appdata_dir: %q
+listen_addresses:
+  - 127.0.0.1@%d
+upstream_recursive_servers:
+  - address_data: 127.0.0.1
+    tls_port: %s
+    tls_auth_name: %q
+`, c.authentication, ca, filepath.Dir(conf), ports[0], port(s, answer.DoT), c.name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := s.Counters()
+		stop := counterpart.Start(t, "stubby", "-C", conf)
+		counterpart.AwaitListeners(t, ports...)
+		text := output(t, "dig", "@127.0.0.1", "-p", fmt.Sprint(ports[0]), "+tries=1", "+time=30", "mail.example.com")
+		stop()
+		after := s.Counters()
+		answered := after.Encrypted() > before.Encrypted()
+		if !strings.Contains(text, "status: "+c.want) || answered != (c.want == "NOERROR") {
+			t.Errorf("authentication %s of %s, answered over TLS %v:\n%s", c.authentication, c.name, answered, text)
+		}
+	}
+}
+
 // TestDNSPerfCompletesAllQueries sends many queries over few connections. Over HTTPS it is one at a time: dnsperf loses answers
 // that arrive together.
 func TestDNSPerfCompletesAllQueries(t *testing.T) {

@@ -76,9 +76,11 @@ func (l *http3Listener) serveRequests(c *quicConn) {
 			l.open.Go(func() { requests.HandleUnidirectionalStream(stream) })
 		}
 	})
-	l.serve(c, func(stream *quic.Stream) {
-		_ = stream.SetReadDeadline(time.Now().Add(l.limits().Query)) // for its header; it never fails
-		requests.HandleRequestStream(stream)
+	l.serve(c, func(stream *quic.Stream) func() {
+		return func() {
+			_ = stream.SetReadDeadline(time.Now().Add(l.limits().Query)) // for its header; it never fails
+			requests.HandleRequestStream(stream)
+		}
 	})
 }
 

@@ -191,13 +191,13 @@ func (l *httpsListener) answer(r *http.Request, query []byte) []byte {
 // answerOne answers a query of a transport that has its own framing. As with TCP, few compute answers at the same time,
 // and the network is polled before each.
 func (s *Server) answerOne(over answer.Transport, source netip.AddrPort, query []byte) (out []byte) {
-	s.borrow(over, source, func(r *answer.Responder) { out = r.Respond(nil, query, source.Addr(), true) })
+	s.borrow(over, source, true, func(r *answer.Responder) { out = r.Respond(nil, query, source.Addr(), true) })
 	return out
 }
 
-// borrow lends respond a responder for one query of a transport.
-func (s *Server) borrow(over answer.Transport, source netip.AddrPort, respond func(*answer.Responder)) {
-	s.tcpSlots.acquire(true)
+// borrow lends respond a responder for one query of a transport. With poll, the network is polled before.
+func (s *Server) borrow(over answer.Transport, source netip.AddrPort, poll bool, respond func(*answer.Responder)) {
+	s.tcpSlots.acquire(poll)
 	defer s.tcpSlots.release()
 	r := s.Borrow()
 	defer s.Return(r)

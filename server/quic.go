@@ -177,8 +177,9 @@ func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
 	}
 }
 
-// serve answers the streams of a connection until it ends or drains.
-func (l *quicListener) serve(c *quicConn, answer func(*quic.Stream)) {
+// serve answers the streams of a connection until it ends or drains. Function begin does for a stream what needs no waiting,
+// and returns the rest; nil: there is none.
+func (l *quicListener) serve(c *quicConn, begin func(*quic.Stream) (rest func())) {
 	defer c.closed()
 	var serving sync.WaitGroup
 	if l.limits().EarlyData {
@@ -200,12 +201,16 @@ func (l *quicListener) serve(c *quicConn, answer func(*quic.Stream)) {
 		if err != nil {
 			break
 		}
+		rest := begin(stream)
+		if rest == nil {
+			continue
+		}
 		if !l.streams.admit(&c.streams, l.limits().Max) {
 			reset(stream, quic.StreamErrorCode(l.codes.excessiveLoad))
 			continue
 		}
 		serving.Go(func() {
-			answer(stream)
+			rest()
 			l.streams.end(&c.streams)
 		})
 	}

@@ -1,6 +1,7 @@
 package encrypted
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -8,8 +9,12 @@ import (
 	"meridian/server/answer"
 )
 
-// FrameHead is the size of the length before each message of DNS over QUIC (RFC 9250 4.2).
-const FrameHead = 2
+const (
+	// FrameHead is the size of the length before each message of DNS over QUIC (RFC 9250 4.2).
+	FrameHead = 2
+	// MaxFrame is the size of the largest query with its length.
+	MaxFrame = FrameHead + maxQuery
+)
 
 // The error codes of DNS over QUIC (RFC 9250 4.3).
 const (
@@ -27,14 +32,15 @@ var (
 	ErrTooLarge = errors.New("the query is too large")
 )
 
-// ReadFramedQuery reads the only query of a stream of DNS over QUIC, up to the end of the stream.
-func ReadFramedQuery(stream io.Reader) (query []byte, err error) {
-	const most = FrameHead + maxQuery
-	frame, err := io.ReadAll(io.LimitReader(stream, most+1))
+// ReadFramedQuery reads the only query of a stream of DNS over QUIC, up to the end of the stream, into buffer or a larger one.
+func ReadFramedQuery(stream io.Reader, buffer []byte) (query []byte, err error) {
+	received := bytes.NewBuffer(buffer[:0])
+	_, err = received.ReadFrom(io.LimitReader(stream, MaxFrame+1))
+	frame := received.Bytes()
 	switch {
 	case err != nil:
 		return nil, err
-	case len(frame) > most:
+	case len(frame) > MaxFrame:
 		return nil, ErrTooLarge
 	case len(frame) < FrameHead+answer.HeaderSize || len(frame) != FrameHead+int(binary.BigEndian.Uint16(frame)):
 		return nil, ErrProtocol

@@ -35,12 +35,12 @@ func TestReadFramedQuery(t *testing.T) {
 		{"two queries", append(frame(query), frame(query)...), ErrProtocol},
 		{"a message ID", frame(other), ErrProtocol},
 	} {
-		got, err := ReadFramedQuery(iotest.OneByteReader(bytes.NewReader(c.stream)))
+		got, err := ReadFramedQuery(iotest.OneByteReader(bytes.NewReader(c.stream)), nil)
 		if !errors.Is(err, c.err) || err == nil && !bytes.Equal(got, c.stream[FrameHead:]) {
 			t.Errorf("%s: %x, %v, want %v", c.what, got, err, c.err)
 		}
 	}
-	if _, err := ReadFramedQuery(io.MultiReader(bytes.NewReader([]byte{0}), iotest.ErrReader(io.ErrNoProgress))); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := ReadFramedQuery(io.MultiReader(bytes.NewReader([]byte{0}), iotest.ErrReader(io.ErrNoProgress)), nil); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a stream that fails: %v", err)
 	}
 }
@@ -49,7 +49,7 @@ func TestReadFramedQuery(t *testing.T) {
 func FuzzReadFramedQuery(f *testing.F) {
 	f.Add(frame(make([]byte, 40)))
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		query, err := ReadFramedQuery(bytes.NewReader(stream))
+		query, err := ReadFramedQuery(bytes.NewReader(stream), nil)
 		if err == nil && (!bytes.Equal(frame(query), stream) || len(query) > maxQuery || query[0]|query[1] != 0) {
 			t.Errorf("%x is read from %x", query, stream)
 		}
