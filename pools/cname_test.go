@@ -96,7 +96,7 @@ func TestExplainAndStatusShowCNAME(t *testing.T) {
 	tree := compile(t, world(t, aliased))
 	_, steps := tree.Explain(ask(t, tree, "near", IPv6, "11.0.0.1"), tree.Scratch())
 	eu := steps[1]
-	expect(t, "step", fmt.Sprint(eu.CName, eu.Verdict, eu.Chosen, eu.Target), "eu.example.net.uptrue <nil>")
+	expect(t, "step", fmt.Sprint(eu.CName, eu.State, eu.Chosen, eu.Target), "eu.example.net.uptrue <nil>")
 	for p := range tree.Status() {
 		if p.Pool == "near" {
 			m := p.Members[1]

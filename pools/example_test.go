@@ -58,7 +58,7 @@ zones:
 	_, steps := tree.Explain(question, worker)
 	fmt.Println(worker.Addrs)
 	for _, step := range steps {
-		fmt.Printf("%s is %s: %s\n", step.Member, step.Verdict, step.Reason)
+		fmt.Printf("%s is %s: %s\n", step.Member, step.State, step.Reason)
 	}
 	// Output:
 	// [192.0.2.20]

@@ -14,7 +14,7 @@ type Step struct {
 	Policy     string   `json:"policy"`
 	Member     string   `json:"member"`
 	Region     string   `json:"region,omitempty"`
-	Verdict    string   `json:"verdict"` // as MemberStatus.State
+	State      string   `json:"state"` // as MemberStatus.State
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`
@@ -136,7 +136,7 @@ func (r *recorder) stepOf(s *Scratch, v *frame, i int) Step {
 		Policy:   string(p.Policy),
 		Member:   m.Name,
 		Region:   m.Region,
-		Verdict:  r.verdict(v, i),
+		State:    r.memberState(v, i),
 		Eligible: v.eligible.Has(i),
 		Weight:   &weight,
 		Target:   r.target(m),

@@ -23,7 +23,7 @@ func stepsText(steps []Step) string {
 		if !s.Eligible {
 			mark += "!"
 		}
-		fmt.Fprintf(&b, "%s/%s%s [%s] %s\n", s.Pool, s.Member, mark, s.Verdict, s.Reason)
+		fmt.Fprintf(&b, "%s/%s%s [%s] %s\n", s.Pool, s.Member, mark, s.State, s.Reason)
 	}
 	return b.String()
 }

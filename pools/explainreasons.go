@@ -8,8 +8,8 @@ import (
 	"meridian/health"
 )
 
-// verdict returns the state of a member for its step.
-func (r *recorder) verdict(v *frame, i int) string { return r.state.verdictText(v.id, i, r.family) }
+// memberState returns the state of a member for its step.
+func (r *recorder) memberState(v *frame, i int) string { return r.state.verdictText(v.id, i, r.family) }
 
 // poolVerdict returns "live", or how many members are missing.
 func (st *state) poolVerdict(id ID, f Family) string {
@@ -81,7 +81,7 @@ func (r *recorder) notLive(v *frame, i int) string {
 // remarks returns additional facts about an eligible member.
 func (r *recorder) remarks(v *frame, i int) string {
 	text := ""
-	switch verdict := r.verdict(v, i); verdict {
+	switch verdict := r.memberState(v, i); verdict {
 	case "up", "unknown", "live":
 	case ForcedUp.String():
 		text = "; " + verdict + r.said(v, i)

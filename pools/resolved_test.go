@@ -101,12 +101,12 @@ func TestExplainShowsTarget(t *testing.T) {
 	q := ask(t, tree, "web", IPv4, "10.0.0.1")
 	_, steps := tree.Explain(q, tree.Scratch())
 	lb := steps[0]
-	expect(t, "unresolved", lb.Verdict+", "+lb.Reason, `unresolved, unresolved: target "lb.example.net." has no address yet`)
+	expect(t, "unresolved", lb.State+", "+lb.Reason, `unresolved, unresolved: target "lb.example.net." has no address yet`)
 	expect(t, "its target", lb.Target.Name+" "+lb.Target.Since.String(), "lb.example.net. "+time.Time{}.String())
 
 	tree = resolve(t, tree, "lb.example.net.=192.0.2.10,2001:db8::10")
 	_, steps = tree.Explain(q, tree.Scratch())
-	expect(t, "resolved", steps[0].Verdict, "unknown")
+	expect(t, "resolved", steps[0].State, "unknown")
 	expect(t, "its addresses", steps[0].Target.Addresses, "[192.0.2.10 2001:db8::10]")
 	expect(t, "since", steps[0].Target.Since.Unix(), 1000000000)
 	if steps[1].Target != nil {

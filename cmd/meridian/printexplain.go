@@ -162,8 +162,8 @@ func printVisit(out *textWriter, e *control.Explanation, steps []control.Explain
 	var t table
 	t.add("   MEMBER", "REGION", "HEALTH", "KM", "MS", "WEIGHT", "LOAD", "ODDS", "WHY")
 	for _, s := range steps {
-		verdict, _, _ := strings.Cut(s.Verdict, ":") // the reason has the rest
-		t.add(mark(s.Chosen)+" "+s.Member, orDash(s.Region), verdict, kilometres(s.DistanceKm), milliseconds(s.RTT), number(s.Weight), used(s.Load), odds(s.InAnswer), s.Reason)
+		state, _, _ := strings.Cut(s.State, ":") // the reason has the rest
+		t.add(mark(s.Chosen)+" "+s.Member, orDash(s.Region), state, kilometres(s.DistanceKm), milliseconds(s.RTT), number(s.Weight), used(s.Load), odds(s.InAnswer), s.Reason)
 	}
 	t.print(out, "")
 }

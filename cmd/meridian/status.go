@@ -82,9 +82,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		fmt.Fprintf(w, "WARNING: %s\n", warning)
 	}
 	for i := range s.Pools {
-		if s.Pools[i].IsOutage() {
-			fmt.Fprintf(w, "OUTAGE: %s; %s\n", describePool(&s.Pools[i], s.At), outageReason(&s.Pools[i]))
-		}
+		printMode(w, &s.Pools[i], s.At)
 	}
 	printFloods(&textWriter{w: w}, s.Floods)
 	printProcess(w, s)
@@ -178,6 +176,25 @@ func outageReason(p *control.PoolStatus) string {
 		}
 	}
 	return "every member is drained, forced down or disabled"
+}
+
+// printMode prints a warning if no member of a pool is eligible, or too few are:
+//
+//	eligible members         the pool answers          printed
+//	none                     in any mode               OUTAGE
+//	some                     by its policy             nothing
+//	fewer than it needs      fail-open, fallback, ...  WARNING
+func printMode(w io.Writer, p *control.PoolStatus, now time.Time) {
+	if p.IsOutage() {
+		fmt.Fprintf(w, "OUTAGE: %s; %s\n", describePool(p, now), outageReason(p))
+		return
+	}
+	for _, mode := range p.Mode {
+		if mode != "normal" {
+			fmt.Fprintf(w, "WARNING: %s; fewer members are eligible than it needs\n", describePool(p, now))
+			return
+		}
+	}
 }
 
 // describeLatency describes the state of the latency table.

@@ -74,6 +74,35 @@ func TestStatusShowsPartsOfCompositeCheck(t *testing.T) {
 	}
 }
 
+// TestStatusBeginsWithPoolsThatDoNotAnswerByPolicy checks the lines for outages and for pools with too few eligible members.
+func TestStatusBeginsWithPoolsThatDoNotAnswerByPolicy(t *testing.T) {
+	for _, c := range []struct {
+		behaviour  string
+		mode, more string // for IPv4, for IPv6
+		eligible   int
+		want       string // the first line
+	}{
+		{"by its policy", "normal", "normal", 2, ""},
+		{"too few members", "fail-open", "fail-open", 1, "WARNING: pool web, weighted: eligible 1 (fail-open), needed 2; fewer members are eligible than it needs\n"},
+		{"too few members of one family", "normal", "nodata", 1, "WARNING: pool web, weighted: eligible 1 for IPv4, 1 (nodata) for IPv6, needed 2; fewer members are eligible than it needs\n"},
+		{"no member", "fallback", "fallback", 0, "OUTAGE: pool web, weighted: eligible 0 (fallback), needed 2; no member is healthy\n"},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			var out strings.Builder
+			err := printStatus(&out, &control.Status{Pools: []control.PoolStatus{{
+				Pool: "web", Policy: "weighted", Need: 2, Members: []control.MemberStatus{{Member: "a", State: "down"}},
+				Mode: map[string]string{"IPv4": c.mode, "IPv6": c.more}, Eligible: map[string]int{"IPv4": c.eligible, "IPv6": c.eligible},
+			}}}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _, _ := strings.Cut(out.String(), "serving "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestStatusShowsThatMetricsHaveLessDetail(t *testing.T) {
 	for _, c := range []struct {
 		metrics *control.MetricsStatus

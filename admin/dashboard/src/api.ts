@@ -99,7 +99,7 @@ export interface ProbeReport {
 }
 export interface Session { name: string; role: "viewer" | "operator" | "admin"; token: boolean; version: string }
 export interface Step {
-  pool: string; policy: string; member: string; region?: string; verdict: string; eligible: boolean; chosen: boolean;
+  pool: string; policy: string; member: string; region?: string; state: string; eligible: boolean; chosen: boolean;
   reason: string; distance_km?: number; weight?: number; probability: number; in_answer: number; pool_member?: string;
 }
 export interface Explanation {

@@ -113,7 +113,7 @@ function Members({ steps, regions, down, assume }: { steps: api.Step[]; regions:
       <span class="mark">{m.chosen ? <span class="sr">chosen</span> : m.in_answer > 0 ? <span class="sr">possible</span> : <span class="sr">not chosen</span>}</span>
       <span><strong class={m.region ? `key ${tint(regions, m.region)}` : ""}>{m.member}</strong> {m.region && <span class="quiet">{m.region}{m.distance_km !== undefined && `, ${km(m.distance_km)}`}</span>}
         <span class="reason">{m.reason}</span></span>
-      <State state={m.verdict || "live"} quiet /> <span class="num">{percent(m.in_answer)}</span>
+      <State state={m.state || "live"} quiet /> <span class="num">{percent(m.in_answer)}</span>
       <IfDown target={`${m.pool}/${m.member}`} down={down} assume={assume} />
     </li>)}</ul>
     {order.length > mostDropped && <button type="button" class="plain" onClick={() => setAll(!all)}>{all ? "Show fewer" : `All ${order.length} members`}</button>}
@@ -131,7 +131,7 @@ function asText(e: api.Explanation): string {
     `${e.name} ${e.type} for ${e.client} (${e.source}): ${e.rcode}`,
     ...e.answers.map(a => `  ${a.name} ${a.ttl} ${a.type} ${a.data}`),
     `located by ${e.location.from} at ${e.location.latitude}, ${e.location.longitude} (${e.location.country})`,
-    ...e.steps.map(s => `  ${s.chosen ? "*" : " "} ${s.pool}/${s.member} ${s.verdict}: ${s.reason}`),
+    ...e.steps.map(s => `  ${s.chosen ? "*" : " "} ${s.pool}/${s.member} ${s.state}: ${s.reason}`),
     location.href,
   ].join("\n");
 }
