@@ -34,9 +34,10 @@ type Metrics struct {
 	MaxSeries int // with more series than this, the next coarser detail is exported
 }
 
-// The range of max_series. Even without zones and pools there are some hundred series.
+// The range of max_series. Even without zones and pools there are some hundred series: with less than those, the coarsest
+// detail is exported.
 const (
-	leastSeries = 1000
+	leastSeries = 1
 	mostSeries  = 10_000_000
 )
 

@@ -310,6 +310,17 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: a@example.com
 	}
 }
 
+func TestMostSeriesBelowAllExportTheCoarsestDetail(t *testing.T) {
+	w := watch(t, strings.Replace(watchedConfig, "admin:", "metrics: {max_series: 1}\nadmin:", 1))
+	w.ask(t, "www.example.com.")
+	if got := value(w.scrape(t, "text/plain"), `meridian_metrics_detail{detail="region"}`); got != "1" {
+		t.Errorf("detail region is %q, want 1", got)
+	}
+	if !strings.Contains(w.log.String(), `max_series is reached" detail=region configured=member`) {
+		t.Errorf("logged: %s", w.log)
+	}
+}
+
 func TestRegionDetailHasNoPoolsAndZones(t *testing.T) {
 	w := watch(t, strings.Replace(watchedConfig, "admin:", "metrics: {detail: region}\nadmin:", 1))
 	w.ask(t, "www.example.com.")
