@@ -14,14 +14,15 @@ import (
 // subject, check and address: a reload begins those of new addresses that are down, and ends those
 // of removed ones. A restart with saved problems is as a reload. Safe for concurrent use.
 //
-//	from      to                   event
-//	any       the same             none
-//	unknown   up                   none; info if it is recorded as not up
-//	unknown   uncertain            none
-//	unknown   down                 warning, unless it is recorded already
-//	any       down, uncertain      warning
-//	any       up                   info
-//	not up    no longer configured info
+//	from       to                   event
+//	any        the same             none
+//	unknown    up                   none; info if it is recorded as not up
+//	unknown    uncertain            none
+//	unknown    down                 warning, unless it is recorded already
+//	uncertain  up                   none if it is not recorded as uncertain: a restart restored it; else info
+//	any        down, uncertain      warning
+//	any        up                   info
+//	not up     no longer configured info
 type stateLog struct {
 	events *event.Log
 
@@ -117,7 +118,10 @@ func (l *stateLog) endRemovedLocked(open map[stateProblem]bool) {
 // recordLocked records a state change of the current tree.
 func (l *stateLog) recordLocked(tree *pools.Tree, t *health.Transition) {
 	p, severity := problemOf(tree, t), event.Warning
-	if t.From == t.To || t.From == health.Unknown && (t.To == health.Uncertain || l.reported[p] != (t.To == health.Up)) {
+	switch recorded := l.reported[p]; {
+	case t.From == t.To,
+		t.From == health.Unknown && (t.To == health.Uncertain || recorded != (t.To == health.Up)),
+		t.From == health.Uncertain && t.To == health.Up && !recorded:
 		return
 	}
 	if t.To == health.Up {

@@ -63,6 +63,12 @@ func TestReloadBeginsAndEndsProblems(t *testing.T) {
 	expect("the member has another name", "warning state lone/other: down, was unknown: why\ninfo state lone/only: no longer configured")
 	l.apply(renamed, turn(renamed, health.Down, health.Up))
 	expect("up", "info state lone/other: up, was down: why")
+	l.apply(renamed, turn(renamed, health.Uncertain, health.Up))
+	expect("up again after a restart restored the state as uncertain", "")
+	l.apply(renamed, turn(renamed, health.Up, health.Uncertain))
+	expect("no results again", "warning state lone/other: uncertain, was up: why")
+	l.apply(renamed, turn(renamed, health.Uncertain, health.Up))
+	expect("results again", "info state lone/other: up, was uncertain: why")
 	if len(l.prepared) > 0 || len(l.reported) > 0 {
 		t.Errorf("%d trees and %d problems are kept", len(l.prepared), len(l.reported))
 	}
