@@ -18,7 +18,6 @@ import (
 
 // The limits of what updates may make.
 const (
-	maxInSet   = 100     // records of one name and type
 	maxTypes   = 100     // record sets of one name
 	maxOverlay = 100_000 // records of a zone
 )
@@ -397,8 +396,8 @@ func (d *draft) checkSizes() *refusal {
 	for owner, records := range d.names {
 		count := map[uint16]int{}
 		for _, r := range records {
-			if count[r.Type()]++; count[r.Type()] > maxInSet && len(records) > len(d.before[owner]) {
-				return &refusal{dns.RcodeRefused, fmt.Sprintf("%s would have more than %d records of a type", dnsname.Wire(owner), maxInSet)}
+			if count[r.Type()]++; count[r.Type()] > zones.MaxInSet && len(records) > len(d.before[owner]) {
+				return &refusal{dns.RcodeRefused, fmt.Sprintf("%s would have more than %d records of a type", dnsname.Wire(owner), zones.MaxInSet)}
 			}
 		}
 		if len(count) > maxTypes {

@@ -16,6 +16,7 @@ import (
 
 	"meridian/config"
 	"meridian/transfer/journal"
+	"meridian/zones"
 )
 
 // updatedNames is a zone with a name of each kind that updates treat in its own way.
@@ -217,8 +218,8 @@ func TestSizesOfUpdatesAreBounded(t *testing.T) {
 		rrs []dns.RR
 		why string
 	}{
-		"100 records": {texts(maxInSet), ""},
-		"101 records": {texts(maxInSet + 1), "x.example.com. would have more than 100 records of a type"},
+		"100 records": {texts(zones.MaxInSet), ""},
+		"101 records": {texts(zones.MaxInSet + 1), "x.example.com. would have more than 100 records of a type"},
 		"100 types":   {types(maxTypes), ""},
 		"101 types":   {types(maxTypes + 1), "x.example.com. would have more than 100 types"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -17,6 +18,10 @@ const maxSet = 1<<16 - 1024
 
 // maxTypes is the number of RRsets that a name may have. A query looks at all of them, so many make it slow (CVE-2024-1737).
 const maxTypes = 100
+
+// MaxInSet is the number of records of one name and type that updates may make. More in a master file or the configuration are
+// served with a warning: a larger answer is slower to make, and most fit into no UDP packet (CVE-2024-1737).
+const MaxInSet = 100
 
 // addSets builds the RRsets of all records.
 func (c *compiler) addSets() {
@@ -51,6 +56,9 @@ func (c *compiler) addSet(records []record) {
 		c.errorf(first.at, "", "%s of %s has %d bytes in %d records, more than the %d that fit in a message",
 			typeName(first.typ), c.quoted(first.node), size, len(records), maxSet)
 	}
+	if len(records) > MaxInSet {
+		c.warnf(first.at, tooManyHint(first.typ), "%s has %d %s records; each answer has all of them", c.quoted(first.node), len(records), typeName(first.typ))
+	}
 	n := &c.s.nodes[first.node]
 	if n.sets == 0 {
 		n.set = uint32(len(c.s.sets))
@@ -60,6 +68,14 @@ func (c *compiler) addSet(records []record) {
 	}
 	c.s.sets = append(c.s.sets, set)
 	c.setAt = append(c.setAt, first.at)
+}
+
+// tooManyHint returns what is right instead of too many records of a type.
+func tooManyHint(typ uint16) string {
+	if typ == dns.TypeA || typ == dns.TypeAAAA {
+		return fmt.Sprintf("bind the name to a pool, which answers some of its members, or write at most %d", MaxInSet)
+	}
+	return fmt.Sprintf("write at most %d", MaxInSet)
 }
 
 func (c *compiler) rdataOf(r record) []byte { return c.rdata[r.data : r.data+uint32(r.length)] }
