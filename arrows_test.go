@@ -54,7 +54,7 @@ var below = map[string][]string{
 	"snapshot":                  {"transfer", "transfer/catalog", "transfer/secondary", "certs", "config", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health/probe", "loads", "pools", "server/limit", "zones", "transfer/tsig"},
 	"server/encrypted":          {"certs", "server/answer"},
 	"server/limit":              {"config", "dnsname", "errtext"},
-	"server/answer/answertest":  {"config", "geo", "snapshot"},
+	"server/answer/answertest":  {"config", "dnsname", "geo", "snapshot", "zones"},
 	"server/proxy":              {},
 	"server/answer":             {"server/proxy", "config", "dnsname", "dnssec", "geo", "health", "pools", "server/answer/answertest", "server/limit", "snapshot", "transfer/tsig", "zones", "transfer", "transfer/journal"},
 	"server/xdp":                {},

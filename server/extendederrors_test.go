@@ -6,12 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"meridian/counterpart"
 	"meridian/server/answer/answertest"
 	"meridian/snapshot"
-	"meridian/zones"
 )
 
 const refusingConfig = `
@@ -28,27 +25,8 @@ zones:
 func refusingWorld(t *testing.T) *snapshot.Snapshot {
 	t.Helper()
 	s := answertest.Build(t, refusingConfig, "$TTL 300\n@ SOA ns.example.net. host 7 7200 3600 604800 60\n@ NS ns.example.net.\n")
-	var b zones.CopyBuilder
-	for _, text := range []string{"expired.test. 300 IN SOA ns.example.net. host.expired.test. 9 60 60 3600 60", "expired.test. 300 IN NS ns.example.net."} {
-		rr, err := dns.NewRR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		packed, err := b.Pack(rr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Add(packed)
-	}
-	c, err := b.Copy("expired.test.", "192.0.2.1:53", time.Now().Add(-2*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	next, _, err := s.WithCopies(zones.Copies{c.Zone: c}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return next
+	return answertest.WithCopy(t, s, "expired.test.", time.Now().Add(-2*time.Hour),
+		"expired.test. 300 IN SOA ns.example.net. host.expired.test. 9 60 60 3600 60", "expired.test. 300 IN NS ns.example.net.")
 }
 
 // TestClientsPrintExtendedErrors asks for each reason by which a query has no answer, with two clients, over UDP and TCP. The

@@ -11,7 +11,6 @@ import (
 	"meridian/dnsname"
 	"meridian/server/answer/answertest"
 	"meridian/snapshot"
-	"meridian/zones"
 )
 
 const secondaryConfig = `
@@ -35,27 +34,8 @@ func copiedWorld(t *testing.T, confirmed time.Time) *snapshot.Snapshot {
 	if confirmed.IsZero() {
 		return s
 	}
-	var b zones.CopyBuilder
-	for _, text := range []string{"copied.test. 300 IN SOA ns.example.net. host.copied.test. 9 60 60 3600 60", "copied.test. 300 IN NS ns.example.net.", "www.copied.test. 300 IN A 192.0.2.80"} {
-		rr, err := dns.NewRR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := b.Pack(rr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Add(r)
-	}
-	c, err := b.Copy("copied.test.", "192.0.2.1:53", confirmed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	next, _, err := s.WithCopies(zones.Copies{c.Zone: c}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return next
+	return answertest.WithCopy(t, s, "copied.test.", confirmed,
+		"copied.test. 300 IN SOA ns.example.net. host.copied.test. 9 60 60 3600 60", "copied.test. 300 IN NS ns.example.net.", "www.copied.test. 300 IN A 192.0.2.80")
 }
 
 func TestZoneWithoutDataIsServfail(t *testing.T) {
