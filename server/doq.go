@@ -22,7 +22,7 @@ const (
 	doqWork = 4
 	// doqSmall is the size of an answer that fits into a packet: the library keeps it, and the server does not wait.
 	doqSmall = 1 << 10
-	// doqGap is how long a connection waits for the beginning of a query whose end has arrived.
+	// doqGap is how long a connection waits for the beginning of a query after its end has arrived.
 	doqGap = time.Millisecond
 )
 
@@ -83,7 +83,7 @@ func (c *quicConn) arrived(stream *quic.Stream, buffer []byte) bool {
 	}
 	_ = stream.SetReadDeadline(time.Now().Add(doqGap)) // it never fails
 	_, err := stream.Peek(buffer[:encrypted.MaxFrame])
-	return err == nil || errors.Is(err, io.EOF)
+	return errors.Is(err, io.EOF) // the largest query, or a larger one, has no end within the buffer, and waits elsewhere
 }
 
 // answer reads the query of a stream into buffer, or a larger one, and answers it. It returns the work that may wait for the
@@ -143,7 +143,10 @@ func (l *doqListener) respond(c *quicConn, stream *quic.Stream, query []byte) (r
 	default:
 		binary.BigEndian.PutUint16(out, uint16(size))
 		if len(out) > doqSmall || stream.TryWriteAll(out) != nil {
-			return func() { finish(stream, l.write(stream, out)) }
+			return func() {
+				finish(stream, l.write(stream, out))
+				l.server.tcpBuffers.put(out)
+			}
 		}
 		finish(stream, true)
 	}

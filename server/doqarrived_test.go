@@ -58,7 +58,7 @@ func TestQUICAnswersDoNotWaitForWindows(t *testing.T) {
 	}
 }
 
-// TestQUICAnswersAfterALoss loses the packet with the beginning of a query, whose end then arrives first.
+// TestQUICAnswersAfterALoss loses the packet with the beginning of a query, so that its end arrives first.
 func TestQUICAnswersAfterALoss(t *testing.T) {
 	snapshot, roots := encryptedWorld(t)
 	_, at := serveQUIC(t, snapshot)

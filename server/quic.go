@@ -177,8 +177,8 @@ func (l *quicListener) next(ctx context.Context) (*quicConn, error) {
 	}
 }
 
-// serve answers the streams of a connection until it ends or drains. Function begin does for a stream what needs no waiting,
-// and returns the rest; nil: there is none.
+// serve answers the streams of a connection until it ends or drains. Function begin does the part of the work for a stream that
+// needs no waiting, and returns the rest; nil: there is none.
 func (l *quicListener) serve(c *quicConn, begin func(*quic.Stream) (rest func())) {
 	defer c.closed()
 	var serving sync.WaitGroup

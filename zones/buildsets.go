@@ -70,7 +70,7 @@ func (c *compiler) addSet(records []record) {
 	c.setAt = append(c.setAt, first.at)
 }
 
-// tooManyHint returns what is right instead of too many records of a type.
+// tooManyHint returns the correction for too many records of a type.
 func tooManyHint(typ uint16) string {
 	if typ == dns.TypeA || typ == dns.TypeAAAA {
 		return fmt.Sprintf("bind the name to a pool, which answers some of its members, or write at most %d", MaxInSet)
