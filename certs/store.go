@@ -2,7 +2,6 @@ package certs
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -52,7 +51,15 @@ func (e *PairError) Error() string { return e.Err.Error() }
 // Unwrap returns the error without the pair.
 func (e *PairError) Unwrap() error { return e.Err }
 
-// Open reads the files. The error is a *PairError.
+// PairErrors are the errors of all files of a Store, the one of the ticket secrets last. There is at least one.
+type PairErrors []*PairError
+
+func (e PairErrors) Error() string { return e[0].Error() }
+
+// Unwrap returns the first error.
+func (e PairErrors) Unwrap() error { return e[0] }
+
+// Open reads the files. The error is a PairErrors.
 func Open(pairs []Pair, ticketFile string) (*Store, error) { return open(pairs, ticketFile, time.Now) }
 
 func open(pairs []Pair, ticketFile string, now func() time.Time) (*Store, error) {
@@ -95,7 +102,7 @@ func (s *Store) Failure() string {
 }
 
 // Update reads the files again and reports whether they have changed. A pair, or the file of ticket secrets, with an error
-// stays as it is in use, and the others are renewed; the error is the first *PairError. One goroutine may call it at a
+// stays as it is in use, and the others are renewed; the error is a PairErrors. One goroutine may call it at a
 // time.
 func (s *Store) Update() (changed bool, err error) {
 	changed, err = s.read()
@@ -113,33 +120,36 @@ func (s *Store) Update() (changed bool, err error) {
 func (s *Store) day() int64 { return s.now().Unix() / int64(24*time.Hour/time.Second) }
 
 // read reads the files and uses those that have changed. An error while nothing is in use changes nothing.
-func (s *Store) read() (changed bool, first error) {
+func (s *Store) read() (changed bool, err error) {
 	next := &Material{day: s.day(), Certificates: make([]tls.Certificate, len(s.pairs))}
 	if m := s.Current(); m != nil {
 		copy(next.Certificates, m.Certificates)
 	}
 	contents, secrets := slices.Clone(s.contents), s.secrets
-	note := func(number int, err error) { first = cmp.Or(first, error(&PairError{number, err})) }
+	var failed PairErrors
 	for i, p := range s.pairs {
 		content, pair, err := readPair(p)
 		if err != nil {
-			note(i, err)
+			failed = append(failed, &PairError{i, err})
 		} else if !bytes.Equal(content, contents[i]) {
 			contents[i], next.Certificates[i], changed = content, pair, true
 		}
 	}
 	if content, read, err := s.readTickets(); err != nil {
-		note(-1, err)
+		failed = append(failed, &PairError{-1, err})
 	} else if last := len(s.pairs); !bytes.Equal(content, contents[last]) {
 		contents[last], secrets, changed = content, read, true
 	}
-	if !changed || s.Current() == nil && first != nil {
-		return false, first
+	if len(failed) > 0 {
+		err = failed
+	}
+	if !changed || s.Current() == nil && err != nil {
+		return false, err
 	}
 	next.TicketKeys = ticketKeys(secrets, next.day)
 	s.contents, s.secrets = contents, secrets
 	s.current.Store(next)
-	return true, first
+	return true, err
 }
 
 // readPair reads the files of a pair; content is that of both.

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,26 @@ func TestStoreRenewsOtherPairsBesideABadOne(t *testing.T) {
 	}
 	if _, err := open([]Pair{{firstCert, firstKey}}, "", time.Now); err == nil {
 		t.Error("a store with a missing key was opened")
+	}
+}
+
+// TestOpenReturnsAllErrors opens a store with errors in two of three pairs and in the ticket secrets.
+func TestOpenReturnsAllErrors(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := certstest.Write(t, dir, time.Now(), "a.example")
+	missing := filepath.Join(dir, "missing")
+	_, err := Open([]Pair{{missing, key}, {cert, key}, {cert, missing}}, missing)
+	var all PairErrors
+	if !errors.As(err, &all) {
+		t.Fatalf("error %v", err)
+	}
+	var pairs []int
+	for _, one := range all {
+		pairs = append(pairs, one.Pair)
+	}
+	var first *PairError
+	if !slices.Equal(pairs, []int{0, 2, -1}) || !errors.As(err, &first) || first.Pair != 0 {
+		t.Errorf("errors of pairs %v, the first is %v", pairs, first)
 	}
 }
 

@@ -99,8 +99,11 @@ const failsafePort = 8054
 func (d *decoder) failsafe(f *Failsafe) setter {
 	return func(n *yaml.Node) {
 		*f = Failsafe{}
+		if d.shapes != nil && n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
+			d.shapes.scalarIs(n, map[string]any{"const": false})
+			return
+		}
 		if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && strings.EqualFold(n.Value, "false") {
-			d.shapes.see(n)
 			return
 		}
 		if n.Kind == yaml.ScalarNode {

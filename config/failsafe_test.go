@@ -12,6 +12,7 @@ func TestFailsafe(t *testing.T) {
 	every := func(port uint16) Failsafe {
 		return Failsafe{Listen: netip.AddrPortFrom(netip.IPv6Unspecified(), port), Every: true}
 	}
+	schema := compiledSchema(t)
 	for text, want := range map[string]Failsafe{
 		"":                               {},
 		"failsafe: false":                {},
@@ -28,6 +29,9 @@ func TestFailsafe(t *testing.T) {
 		if err != nil || cfg.Cluster.Failsafe != want || cfg.Cluster.Failsafe.On() != want.Listen.IsValid() {
 			t.Errorf("%s: %v, %+v, want %+v", text, err, cfg, want)
 		}
+		if err := validates(t, schema, []byte(before+"  "+text+"\n")); err != nil {
+			t.Errorf("%s: the schema rejects it: %v", text, err)
+		}
 	}
 	for text, want := range map[string]string{
 		"failsafe: true":                         `m.yaml:8:13: cluster.failsafe: "true" is not a mapping; write failsafe: {listen: ":8054"}, or failsafe: false for none`,
@@ -43,6 +47,11 @@ func TestFailsafe(t *testing.T) {
 		_, _, err := Parse("m.yaml", []byte(before+"  "+text+"\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	for _, text := range []string{"failsafe: true", "failsafe: :8054", "failsafe:", "failsafe: [a]"} {
+		if validates(t, schema, []byte(before+"  "+text+"\n")) == nil {
+			t.Errorf("the schema accepts %s", text)
 		}
 	}
 }

@@ -38,9 +38,9 @@ func (d *decoder) clientTLS(rule *TransferRule) setter {
 	}
 }
 
-// checkTransfersOverTLS reports rules for transfers by transports that the server does not have.
+// checkTransfersOverTLS warns of rules for transfers by transports that the server does not have.
 func (d *decoder) checkTransfersOverTLS(cfg *Config) {
 	if d.firstOverTLS != (nodeKey{}) && len(cfg.Server.ListenTLS)+len(cfg.Server.ListenQUIC) == 0 {
-		d.errorAt(d.firstOverTLS, "the server does not listen for DNS over TLS: the rule allows nothing", fmt.Sprintf(`write listen_tls: ["0.0.0.0:%d"] under server`, dotPort))
+		d.warnAt(d.firstOverTLS, "the server does not listen for DNS over TLS: the rule allows nothing", fmt.Sprintf(`write listen_tls: ["0.0.0.0:%d"] under server`, dotPort))
 	}
 }

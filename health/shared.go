@@ -140,6 +140,9 @@ func (o *scheduler) agree(e *targetState, a Agreement, now time.Time) {
 	e.agreed = &a
 	c := e.prepared.check
 	o.setState(e, e.verdict.agree(a.Verdict, a.Uncertain, now, c), e.agreedCause(now), now)
+	if is, _ := e.verdict.effective(); is == Uncertain && a.Uncertain { // the votes can change without a change of the state
+		e.cause.Reason = a.Reason
+	}
 	if a.Uncertain && e.awaitingFirst() { // the vote may take long, and an unknown target counts as up
 		o.markSettled(e)
 	}

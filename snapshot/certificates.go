@@ -26,7 +26,9 @@ func openCertificates(cfg *config.Config, report *zones.Report) *certs.Store {
 	}
 	store, err := certs.Open(pairs, from.TicketSecretFile)
 	if err != nil {
-		report.AddError(certificateError(cfg, err))
+		for _, err := range certificateErrors(cfg, err) {
+			report.AddError(err)
+		}
 		return nil
 	}
 	for i, cert := range store.Current().Certificates {
@@ -39,11 +41,19 @@ func openCertificates(cfg *config.Config, report *zones.Report) *certs.Store {
 
 func certificatePath(i int) string { return "server.tls.certificates[" + strconv.Itoa(i) + "]" }
 
-// certificateError returns the error of certs.Open with its place in the configuration.
-func certificateError(cfg *config.Config, err error) config.Error {
+// certificateErrors returns the errors of certs.Open with their places in the configuration.
+func certificateErrors(cfg *config.Config, err error) (all []config.Error) {
+	failed, _ := errors.AsType[certs.PairErrors](err)
+	for _, one := range failed {
+		all = append(all, certificateError(cfg, one))
+	}
+	return all
+}
+
+func certificateError(cfg *config.Config, err *certs.PairError) config.Error {
 	from := &cfg.Server.TLS
-	if pair, ok := errors.AsType[*certs.PairError](err); ok && pair.Pair >= 0 {
-		return cfg.ErrorAt(from.Certificates[pair.Pair].Pos, certificatePath(pair.Pair), err.Error(), "write the paths of a certificate and of its key, in PEM")
+	if i := err.Pair; i >= 0 {
+		return cfg.ErrorAt(from.Certificates[i].Pos, certificatePath(i), err.Error(), "write the paths of a certificate and of its key, in PEM")
 	}
 	return cfg.ErrorAt(from.TicketSecretPos, "server.tls.ticket_secret_file", err.Error(),
 		errtext.Hint(err, "write one secret of 64 hexadecimal digits a line into it, such as openssl rand -hex 32 prints"))
