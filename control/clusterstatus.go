@@ -25,6 +25,8 @@ type ClusterSummary struct {
 	Unheard   bool `json:"unheard,omitempty"`    // etcd is ok, and has no heartbeat of another node
 
 	Canary *CanaryRun `json:"canary,omitempty"` // of the shared configuration: it serves, or has ended in the last day
+
+	Provisional []ProvisionalTarget `json:"provisional,omitempty"` // what only nodes probe that are a canary
 }
 
 // ClusterStatus is the cluster as this node sees it.
@@ -120,6 +122,8 @@ type ClusterCheck struct {
 	Reason   string            `json:"reason,omitempty"`
 	Votes    map[string]string `json:"votes"`    // by region; unknown: it does not vote
 	Vantages map[string]string `json:"vantages"` // of fresh nodes
+
+	Provisional bool `json:"provisional,omitempty"` // only nodes observe it that are a canary
 }
 
 // kindOf returns the kind of a vantage.
@@ -143,7 +147,54 @@ func (c *Control) clusterSummary(at *view) *ClusterSummary {
 		return nil
 	}
 	s := at.cluster.Status()
-	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken, s.Unheard, c.lastCanary(time.Now())}
+	return &ClusterSummary{
+		s.Cluster, s.Node, etcdText(s.Connected), string(s.Mode), s.Fresh(), len(s.Vantages), s.Agents(), kindOf(at.cluster.Agent), s.NameTaken, s.Unheard,
+		c.lastCanary(time.Now()), c.provisionalTargets(at, s.Vantages),
+	}
+}
+
+// provisionalTargets returns the targets of this node that only canaries probe.
+func (c *Control) provisionalTargets(at *view, vantages []cluster.VantageStatus) (all []ProvisionalTarget) {
+	serving, _ := c.servedGenerations()
+	if serving[at.cluster.Name] <= earliest(serving, vantages) {
+		return nil // this node is no canary
+	}
+	for _, k := range at.cluster.Checks() {
+		if len(all) < maxProvisional && isProvisional(k.Vantages, serving, vantages) {
+			all = append(all, ProvisionalTarget{k.Check.Name, k.Addr.String(), agreedState(&k), k.Since, k.Agreement.Reason})
+		}
+	}
+	return all
+}
+
+// earliest returns the earliest generation that fresh vantages serve; 0: none serves one.
+func earliest(serving map[string]uint64, vantages []cluster.VantageStatus) (generation uint64) {
+	for i := range vantages {
+		if g := serving[vantages[i].Name]; vantages[i].Fresh && g > 0 && (generation == 0 || g < generation) {
+			generation = g
+		}
+	}
+	return generation
+}
+
+// isProvisional reports whether only canaries observe a target: each of its observers serves a later generation than a
+// fresh vantage that does not observe it.
+func isProvisional(observers map[string]health.Verdict, serving map[string]uint64, vantages []cluster.VantageStatus) bool {
+	before := earliest(serving, vantages)
+	for name := range observers {
+		if serving[name] <= before {
+			return false
+		}
+	}
+	return before > 0
+}
+
+// agreedState returns what the vantages decide about a target.
+func agreedState(k *cluster.CheckStatus) string {
+	if k.Agreement.Verdict == health.Unknown {
+		return health.Uncertain.String()
+	}
+	return k.Agreement.Verdict.String()
 }
 
 // Agent reports whether the process is an agent of a cluster: it probes and answers no queries.
@@ -194,12 +245,9 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 		s.Nodes = append(s.Nodes, node)
 	}
 	for _, k := range at.cluster.Checks() {
-		state := k.Agreement.Verdict.String()
-		if k.Agreement.Verdict == health.Unknown {
-			state = health.Uncertain.String()
-		}
 		s.Checks = append(s.Checks, ClusterCheck{
-			k.Check.Name, k.Addr, state, k.Since, k.Agreement.Reason, verdictTexts(k.Agreement.Votes), verdictTexts(k.Vantages),
+			k.Check.Name, k.Addr, agreedState(&k), k.Since, k.Agreement.Reason, verdictTexts(k.Agreement.Votes), verdictTexts(k.Vantages),
+			isProvisional(k.Vantages, serving, of.Vantages),
 		})
 	}
 	return s, nil

@@ -136,13 +136,21 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	fmt.Fprintf(t, "\nCHECK\tADDRESS\tSTATE\tSINCE\t%s\tWHY\n", strings.Join(regions, "\t"))
 	for i := range s.Checks {
 		k := &s.Checks[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s", k.Check, k.Address, k.State, age(k.Since, now))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s", k.Check, k.Address, describeAgreed(k), age(k.Since, now))
 		for _, region := range regions {
 			fmt.Fprintf(t, "\t%s", describeVote(k, region, s.Nodes))
 		}
 		fmt.Fprintf(t, "\t%s\n", k.Reason)
 	}
 	return t.Flush()
+}
+
+// describeAgreed describes what the nodes decide about an address.
+func describeAgreed(k *control.ClusterCheck) string {
+	if k.Provisional {
+		return k.State + ", provisional"
+	}
+	return k.State
 }
 
 // printInputs prints which node gives the loads and targets that the node seen from uses.

@@ -159,9 +159,12 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	}
 
 	push(a, exitConfig, "--expect", sharedText(t, "192.0.2.3", ""), "--expect", "1")
-	push(a, exitOK, "b serving", sharedText(t, "192.0.2.3", ""), "--expect", "3", "--canary", "b", "--for", "1h")
+	push(a, exitOK, "b serving", withCheck(t, sharedText(t, "192.0.2.3", ""), ports[0]), "--expect", "3", "--canary", "b", "--for", "1h")
 	b.answers(t, "192.0.2.3")
 	a.answers(t, "192.0.2.1")
+	wantPrinted(t, b, "new 127.0.0.1 up, provisional ", "cluster", "status")
+	wantPrinted(t, b, `"provisional": true`, "cluster", "status", "-o", "json")
+	wantPrinted(t, b, "provisional: check new finds 127.0.0.1 up: ", "status")
 	push(a, exitConfig, "generation 4 is a canary on b", sharedText(t, "192.0.2.4", ""))
 	push(a, exitConfig, "meridian config rollback ends the canary of generation 4; or wait: all nodes serve it to all clients after ", sharedText(t, "192.0.2.4", ""), "--canary", "a")
 	wantPrinted(t, a, "canary of generation 4 on b, since ", "status")
@@ -222,6 +225,20 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	if code, out := b.try(t, "config", "history"); code != exitConfig || !strings.Contains(out, "the shared configuration cannot be read") {
 		t.Errorf("history without etcd: exit %d\n%s", code, out)
 	}
+}
+
+// withCheck adds a pool with a check of a port to a shared configuration.
+func withCheck(t *testing.T, file string, port int) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, fmt.Sprintf("checks: {new: {type: tcp, port: %d}}\n", port)+strings.NewReplacer(
+		"pools: {", "pools: {probed: {policy: weighted, check: new, members: [{name: p, addresses: [127.0.0.1]}]}, ",
+		"names: {", "names: {probed: {pool: probed}, ",
+	).Replace(string(text)))
+	return file
 }
 
 // wantPrinted waits until a command of the node prints a text, in which any white space is one space.

@@ -135,6 +135,7 @@ func printProcess(w io.Writer, s *control.Status) {
 	if r := c.Canary; r != nil && r.Result == control.CanaryRunning {
 		fmt.Fprintln(w, describeRun(r))
 	}
+	printProvisionalTargets(w, c.Provisional)
 }
 
 // printOverrides prints the overrides and the maintenance windows, one in a line.

@@ -36,7 +36,12 @@ func printCanary(w io.Writer, k *control.CanaryStatus, now time.Time) {
 	for _, m := range k.Modes {
 		fmt.Fprintf(w, "  pool %s is %s there for %s\n", m.Pool, m.Mode, m.Family)
 	}
-	for _, p := range k.Provisional {
+	printProvisionalTargets(w, k.Provisional)
+}
+
+// printProvisionalTargets prints what only the checks of a canary probe.
+func printProvisionalTargets(w io.Writer, all []control.ProvisionalTarget) {
+	for _, p := range all {
 		fmt.Fprintf(w, "  provisional: check %s finds %s %s: %s\n", p.Check, p.Address, p.State, orDash(p.Reason))
 	}
 }
