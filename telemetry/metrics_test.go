@@ -107,7 +107,7 @@ func (w *watched) ask(t testing.TB, name string) {
 	t.Helper()
 	q := new(dns.Msg)
 	q.SetQuestion(name, dns.TypeA)
-	if _, err := dns.Exchange(q, w.dns.String()); err != nil {
+	if _, _, err := (&dns.Client{Timeout: time.Minute}).Exchange(q, w.dns.String()); err != nil {
 		t.Fatal(err)
 	}
 }

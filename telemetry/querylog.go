@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -86,42 +85,41 @@ type queryWriter struct {
 
 	message dnstap.Message
 	extra   []byte
-	stop    context.CancelFunc
+	stop    chan struct{}      // closed when the writer is to end
 	reopens chan chan struct{} // requests to follow a renamed file; each is closed when that is done
 	done    chan struct{}
 }
 
 func newQueryWriter(control *control.Control, to destinations, version string, log *slog.Logger) *queryWriter {
-	w := &queryWriter{control: control, to: to, version: version, reopens: make(chan chan struct{}), done: make(chan struct{})}
+	w := &queryWriter{control: control, to: to, version: version, stop: make(chan struct{}), reopens: make(chan chan struct{}), done: make(chan struct{})}
 	if to.dnstap != (config.Destination{}) {
 		w.dnstap = dnstap.NewSink(dnstap.Destination(to.dnstap), log)
 	}
 	if to.file != "" {
 		w.lines = newLineFile(to.file, log)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
-	go w.run(ctx)
+	go w.run()
 	return w
 }
 
-// run writes logged queries until ctx ends, then those that are left.
-func (w *queryWriter) run(ctx context.Context) {
+// run writes logged queries until stop is closed, then those that are left.
+func (w *queryWriter) run() {
 	defer close(w.done)
 	tick := time.NewTicker(drainInterval)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for stopped := false; !stopped; {
 		select {
 		case <-tick.C:
-			w.drain(ctx)
 		case finished := <-w.reopens:
-			w.drain(ctx)
+			w.drain()
 			w.follow()
 			close(finished)
-		case <-ctx.Done():
+			continue
+		case <-w.stop:
+			stopped = true
 		}
+		w.drain()
 	}
-	w.drain(context.WithoutCancel(ctx)) // connecting has a time limit of its own
 	if w.dnstap != nil {
 		w.dnstap.Close()
 	}
@@ -130,11 +128,12 @@ func (w *queryWriter) run(ctx context.Context) {
 	}
 }
 
-// drain writes all logged queries.
-func (w *queryWriter) drain(ctx context.Context) {
+// drain writes all logged queries. The end of the writer does not interrupt it: what it has taken is in no ring any more, and
+// connecting has a time limit of its own.
+func (w *queryWriter) drain() {
 	w.control.DrainQueryLog(func(q *answer.LoggedQuery) {
 		if w.dnstap != nil {
-			w.writeDnstap(ctx, q)
+			w.writeDnstap(q)
 		}
 		if w.lines != nil {
 			w.lines.write(q)
@@ -166,7 +165,7 @@ func (w *queryWriter) reopen() {
 }
 
 func (w *queryWriter) close() {
-	w.stop()
+	close(w.stop)
 	<-w.done
 }
 
@@ -186,7 +185,7 @@ var protocols = map[answer.Transport]dnstap.Protocol{
 	answer.DoT: dnstap.DoT, answer.DoH: dnstap.DoH, answer.DoH3: dnstap.DoH, answer.DoQ: dnstap.DoQ,
 }
 
-func (w *queryWriter) writeDnstap(ctx context.Context, q *answer.LoggedQuery) {
+func (w *queryWriter) writeDnstap(q *answer.LoggedQuery) {
 	w.extra = appendExtra(w.extra[:0], q)
 	w.message = dnstap.Message{
 		Identity: w.to.identity, Version: w.version, Extra: w.extra, Protocol: protocols[q.Transport],
@@ -195,5 +194,5 @@ func (w *queryWriter) writeDnstap(ctx context.Context, q *answer.LoggedQuery) {
 	if q.Zone != "" {
 		w.message.Zone = q.Zone.Wire()
 	}
-	w.dnstap.Write(ctx, &w.message)
+	w.dnstap.Write(&w.message)
 }

@@ -16,8 +16,10 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/counterpart"
 	"meridian/server/answer"
+	"meridian/telemetry/dnstap"
 )
 
 // logging returns watchedConfig with a query log.
@@ -120,6 +122,20 @@ func TestRealReaderPrintsLoggedQueries(t *testing.T) {
 	}
 	if want := `{"zone":"example.com.","pool":"web","member":"a","region":"eu","mode":"normal"}`; !strings.Contains(string(frames), want) {
 		t.Errorf("extra is not %s", want)
+	}
+}
+
+// TestQueriesTakenDuringCloseAreWritten drains a writer that has been told to end and has not connected yet.
+func TestQueriesTakenDuringCloseAreWritten(t *testing.T) {
+	to := config.Destination{Network: "file", Address: filepath.Join(t.TempDir(), "queries.dnstap")}
+	w := watch(t, logging(`dnstap: "`+to.String()+`"`))
+	w.ask(t, "www.example.com.")
+	writer := &queryWriter{control: w.control, dnstap: dnstap.NewSink(dnstap.Destination(to), slog.New(slog.DiscardHandler)), stop: make(chan struct{}), done: make(chan struct{})}
+	close(writer.stop)
+	writer.drain()
+	writer.run()
+	if n, lost := writer.dnstap.Delivered(), writer.dnstap.Lost(); n != 1 || lost != 0 {
+		t.Errorf("%d queries written and %d lost, want 1 and 0", n, lost)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestRealReaderPrintsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queries.dnstap")
 	sink := NewSink(Destination{Network: "file", Address: path}, discard())
 	for id := range uint16(3) {
-		sink.Write(t.Context(), message(t, id))
+		sink.Write(message(t, id))
 	}
 	sink.Close()
 	text := counterpart.Output(t, "dnstap-ldns", "-y", "-r", path)
@@ -85,7 +85,7 @@ func TestRealReaderReceivesOverSockets(t *testing.T) {
 		counterpart.AwaitListener(t, c.to.Network, c.to.Address)
 		sink := NewSink(c.to, discard())
 		for id := range uint16(1000) {
-			sink.Write(t.Context(), message(t, id))
+			sink.Write(message(t, id))
 		}
 		sink.Close() // waits for FINISH
 		stop()
@@ -114,7 +114,7 @@ func TestRealReaderIsReplaced(t *testing.T) {
 	}
 	sink := NewSink(Destination{Network: "unix", Address: socket}, discard())
 	send := func() {
-		sink.Write(t.Context(), message(t, 1))
+		sink.Write(message(t, 1))
 		sink.Flush()
 	}
 	stop := read(filepath.Join(dir, "first"))

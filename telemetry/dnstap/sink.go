@@ -1,7 +1,6 @@
 package dnstap
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -40,7 +39,7 @@ type Sink struct {
 	to  Destination
 	log *slog.Logger
 	// connect opens the destination, up to and with START.
-	connect func(context.Context) (io.WriteCloser, error)
+	connect func() (io.WriteCloser, error)
 
 	stream   io.WriteCloser // nil: not connected
 	buffer   []byte         // frames to be written
@@ -71,8 +70,8 @@ func (s *Sink) Lost() uint64 { return s.lost.Load() }
 func (s *Sink) Delivered() uint64 { return s.delivered.Load() }
 
 // Write adds a message to the buffer. It is lost if there is no connection.
-func (s *Sink) Write(ctx context.Context, m *Message) {
-	if s.stream == nil && !s.reconnect(ctx) {
+func (s *Sink) Write(m *Message) {
+	if s.stream == nil && !s.reconnect() {
 		s.lost.Add(1)
 		return
 	}
@@ -123,12 +122,12 @@ func (s *Sink) Close() {
 }
 
 // reconnect connects if it is time to, and reports whether there is a connection.
-func (s *Sink) reconnect(ctx context.Context) bool {
+func (s *Sink) reconnect() bool {
 	now := time.Now()
-	if now.Before(s.attempt) || ctx.Err() != nil {
+	if now.Before(s.attempt) {
 		return false
 	}
-	stream, err := s.connect(ctx)
+	stream, err := s.connect()
 	if err != nil {
 		s.fail(err)
 		return false
@@ -173,13 +172,11 @@ func (s *Sink) setDeadline(limit time.Duration) {
 }
 
 // open connects to the destination.
-func (s *Sink) open(ctx context.Context) (io.WriteCloser, error) {
+func (s *Sink) open() (io.WriteCloser, error) {
 	if s.to.Network == "file" {
 		return openFile(s.to.Address)
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, s.to.Network, s.to.Address)
+	conn, err := net.DialTimeout(s.to.Network, s.to.Address, connectTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package dnstap
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -26,7 +25,7 @@ func pipeSink(refused func() bool) (s *Sink, peers chan net.Conn, log *bytes.Buf
 	log = new(bytes.Buffer)
 	s = NewSink(Destination{Network: "unix", Address: "/run/d.sock"}, slog.New(slog.NewTextHandler(log, nil)))
 	peers = make(chan net.Conn, 10)
-	s.connect = func(context.Context) (io.WriteCloser, error) {
+	s.connect = func() (io.WriteCloser, error) {
 		if refused() {
 			return nil, errors.New("connection refused")
 		}
@@ -79,7 +78,7 @@ func TestStalledReaderLosesMessagesAndIsReplaced(t *testing.T) {
 		s, peers, log := pipeSink(func() bool { return false })
 		go func() { _ = accepts(<-peers) }() // and reads nothing more
 		began := time.Now()
-		s.Write(t.Context(), message(t, 1))
+		s.Write(message(t, 1))
 		s.Flush()
 		if took := time.Since(began); took != writeTimeout {
 			t.Errorf("a stalled reader held the sink for %v, want %v", took, writeTimeout)
@@ -87,14 +86,14 @@ func TestStalledReaderLosesMessagesAndIsReplaced(t *testing.T) {
 		if s.Lost() != 1 || !strings.Contains(log.String(), "the reader takes no data") {
 			t.Errorf("lost %d, want 1; log:\n%s", s.Lost(), log)
 		}
-		s.Write(t.Context(), message(t, 2)) // before the next attempt
+		s.Write(message(t, 2)) // before the next attempt
 		if s.Lost() != 2 {
 			t.Errorf("lost %d, want 2", s.Lost())
 		}
 		time.Sleep(firstPause)
 		received := make(chan int, 1)
 		go func() { received <- serve(t, <-peers) }()
-		s.Write(t.Context(), message(t, 3))
+		s.Write(message(t, 3))
 		s.Close()
 		if n := <-received; n != 1 || s.Delivered() != 1 || s.Lost() != 2 {
 			t.Errorf("the reader has %d; delivered %d, lost %d; want 1, 1, 2", n, s.Delivered(), s.Lost())
@@ -111,7 +110,7 @@ func TestReconnectBacksOff(t *testing.T) {
 		began := time.Now()
 		s, _, log := pipeSink(func() bool { attempts = append(attempts, time.Since(began)); return true })
 		for range 1000 { // one message each 100 ms, for 100 s
-			s.Write(t.Context(), message(t, 1))
+			s.Write(message(t, 1))
 			time.Sleep(100 * time.Millisecond)
 		}
 		for i := 2; i < len(attempts); i++ {
@@ -153,7 +152,7 @@ func TestPeerThatIsNoReaderIsRejected(t *testing.T) {
 					_ = peer.Close()
 				}
 			}()
-			s.Write(t.Context(), message(t, 1))
+			s.Write(message(t, 1))
 			if s.Lost() != 1 || !strings.Contains(log.String(), c.want) {
 				t.Errorf("%s: lost %d, want 1; %q is not in the log:\n%s", name, s.Lost(), c.want, log)
 			}
@@ -209,8 +208,8 @@ func TestFileIsContinued(t *testing.T) {
 	to := Destination{Network: "file", Address: path}
 	write := func() {
 		s := NewSink(to, discard())
-		s.Write(t.Context(), message(t, 1))
-		s.Write(t.Context(), message(t, 2))
+		s.Write(message(t, 1))
+		s.Write(message(t, 2))
 		s.Close()
 	}
 	write()
@@ -233,7 +232,7 @@ func TestFileIsContinued(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := NewSink(to, discard())
-	if s.Write(t.Context(), message(t, 1)); s.Lost() != 1 {
+	if s.Write(message(t, 1)); s.Lost() != 1 {
 		t.Error("a file that is not dnstap is overwritten")
 	}
 }
@@ -241,14 +240,14 @@ func TestFileIsContinued(t *testing.T) {
 func TestRenamedFileIsReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q")
 	s := NewSink(Destination{Network: "file", Address: path}, discard())
-	s.Write(t.Context(), message(t, 1))
+	s.Write(message(t, 1))
 	s.Flush()
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
 	s.checked = time.Time{} // as if the interval were over
 	s.Flush()
-	s.Write(t.Context(), message(t, 2))
+	s.Write(message(t, 2))
 	s.Close()
 	if old, now := frames(t, path+".1"), frames(t, path); old != 1 || now != 1 {
 		t.Errorf("%d frames in the renamed file, %d in the new one; want 1 and 1", old, now)
