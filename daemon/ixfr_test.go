@@ -13,7 +13,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/counterpart"
+	"meridian/snapshot"
 )
 
 const ixfrSecret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ=="
@@ -45,8 +47,31 @@ tsig: {xfr: {secret_file: %[1]s/key}}
 pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}}
 zones: {example.com: {file: %[1]s/zone, transfer: {out: [{addresses: [127.0.0.0/8], key: xfr}]%[2]s}}
 `, p.dir, more)
-	p.runningDaemon = startWith(t, p.text, set)
+	p.write(t, configFile, p.text)
+	p.runningDaemon = startWith(t, p.text, func(l *Daemon) { p.loadFile(l); set(l) })
 	return p
+}
+
+// configFile is the name of a primary's configuration.
+const configFile = "meridian.yaml"
+
+// loadFile makes a daemon load the file of the configuration: serials may follow the time of its last change, which would be
+// that of each load without a file.
+func (p *primary) loadFile(l *Daemon) {
+	l.Load = func(b snapshot.Builder) (*snapshot.Snapshot, error) {
+		cfg, _, err := config.Load(filepath.Join(p.dir, configFile))
+		if err != nil {
+			return nil, err
+		}
+		loaded, _, err := b(cfg)
+		return loaded, err
+	}
+}
+
+// startAgain starts another server with the files of p, which has stopped.
+func (p *primary) startAgain(t *testing.T) *runningDaemon {
+	t.Helper()
+	return startWith(t, p.text, p.loadFile)
 }
 
 func (p *primary) write(t testing.TB, name, text string) {
@@ -63,6 +88,9 @@ func (p *primary) reload(t *testing.T, text string) {
 		return strings.Count(p.log.all(), "msg=reloaded ") + strings.Count(p.log.all(), `msg="reload refused`)
 	}
 	before := ended()
+	if file, err := os.ReadFile(filepath.Join(p.dir, configFile)); err != nil || string(file) != text {
+		p.write(t, configFile, text)
+	}
 	p.runningDaemon.reload(text)
 	counterpart.Await(t, func() error {
 		if n := ended() - before; n < 2 {
@@ -226,7 +254,7 @@ func TestCorruptJournalIsSetAside(t *testing.T) {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again := start(t, p.text)
+	again := p.startAgain(t)
 	if got := ixfr(t, again.listens(t), "tcp", 7); len(got) != 6 {
 		t.Errorf("the transfer: %s", short(got))
 	}
@@ -284,7 +312,7 @@ func TestSerialPolicyOfReloads(t *testing.T) {
 			if err := p.stop(); err != nil {
 				t.Fatal(err)
 			}
-			again := start(t, p.text)
+			again := p.startAgain(t)
 			if got := p.serial(t, again.listens(t)); got != third {
 				t.Errorf("serial %d after a restart, was %d", got, third)
 			}

@@ -72,7 +72,7 @@ func TestServerMergesUpdatesWhileItAnswers(t *testing.T) {
 	if n, log := merges.Load(), p.log.all(); n < 3 || strings.Contains(log, "level=ERROR") {
 		t.Errorf("%d merges began; the log is\n%s", n, log)
 	}
-	p.runningDaemon = start(t, p.text)
+	p.runningDaemon = p.startAgain(t)
 	server = p.listens(t)
 	if got := whole(t, server); !slices.Equal(got, all) {
 		t.Errorf("after another start the zone has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(all, "\n"))

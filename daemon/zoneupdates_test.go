@@ -106,13 +106,13 @@ func TestNsupdateChangesAZone(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := start(t, p.text)
+	again := p.startAgain(t)
 	check(again.listens(t))
 	if err := again.stop(); err != nil {
 		t.Fatal(err)
 	}
 	p.write(t, "zone", ixfrZone+"c 60 TXT c\n") // it still has b
-	changed := start(t, p.text)
+	changed := p.startAgain(t)
 	server = changed.listens(t)
 	for name, want := range map[string]string{"a": "NOERROR yes", "b": "NXDOMAIN", "c": "NOERROR c", "d.e.f": "NOERROR deep"} {
 		if got := texts(t, server, name+".example.com."); got != want {
@@ -271,7 +271,7 @@ func TestFrozenZoneRefusesUpdates(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := start(t, p.text)
+	again := p.startAgain(t)
 	server = again.listens(t)
 	refused(server)
 	if all := again.Zones(); all[0].Frozen == nil || all[0].Frozen.Reason != "moving house" {
