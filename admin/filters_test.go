@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/admin"
+	"meridian/counterpart"
 )
 
 // TestFilterRequests adds a rule, which then applies, and removes it; and sends requests that are refused.
@@ -18,7 +19,7 @@ func TestFilterRequests(t *testing.T) {
 	h, address := serveWorld(t, world, admin.Options{})
 	rcode := func(qtype uint16) string {
 		t.Helper()
-		in, err := dns.Exchange(new(dns.Msg).SetQuestion("www.example.com.", qtype), address)
+		in, err := counterpart.Exchange(new(dns.Msg).SetQuestion("www.example.com.", qtype), address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestFilterPreconditions(t *testing.T) {
 		t.Errorf("with the old tag: %d %s", w.Code, w.Body)
 	}
 	current := send(t, h, "GET", "/v1/filters", "").Header().Get("ETag")
-	if _, err := dns.Exchange(new(dns.Msg).SetQuestion("www.example.com.", dns.TypeTXT), address); err != nil {
+	if _, err := counterpart.Exchange(new(dns.Msg).SetQuestion("www.example.com.", dns.TypeTXT), address); err != nil {
 		t.Fatal(err)
 	}
 	w := send(t, h, "GET", "/v1/filters", "")

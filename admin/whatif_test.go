@@ -10,6 +10,7 @@ import (
 
 	"meridian/admin"
 	"meridian/control"
+	"meridian/counterpart"
 )
 
 // forecastOf returns the share of clients without an answer after a change.
@@ -95,7 +96,7 @@ func TestAnswersOfMembers(t *testing.T) {
 	}
 	for range 3 {
 		m := new(dns.Msg).SetQuestion("www.example.com.", dns.TypeA)
-		if _, _, err := new(dns.Client).Exchange(m, address); err != nil {
+		if _, err := counterpart.Exchange(m, address); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,13 +15,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // require is the environment variable that makes tests fail instead of skip; CI sets it.
 const require = "MERIDIAN_REQUIRE_COUNTERPARTS"
 
 // startTime is how long a program may take to start or to reach a state, on a busy machine.
-const startTime = 30 * time.Second
+const startTime = time.Minute
 
 // debian holds the Debian package of each program that does not have its name.
 var debian = map[string]string{
@@ -54,6 +56,12 @@ func Find(t testing.TB, program string) string {
 		Missing(t, fmt.Sprintf("%s is not installed (Debian: %s)", program, from))
 	}
 	return path
+}
+
+// Exchange sends a query to a server by UDP and returns the answer. It waits longer than a busy machine needs.
+func Exchange(query *dns.Msg, server string) (*dns.Msg, error) {
+	answer, _, err := (&dns.Client{Timeout: time.Minute}).Exchange(query, server)
+	return answer, err
 }
 
 // Output runs a program until it ends and returns what it printed. The test fails if the program does.

@@ -372,7 +372,7 @@ func TestConsumesCatalogsOfOtherServers(t *testing.T) {
 				t.Helper()
 				update := new(dns.Msg).SetUpdate("a.catalog.")
 				set(update)
-				if answer, err := dns.Exchange(update, fmt.Sprintf("127.0.0.1:%d", ports[0])); err != nil || answer.Rcode != dns.RcodeSuccess {
+				if answer, err := counterpart.Exchange(update, fmt.Sprintf("127.0.0.1:%d", ports[0])); err != nil || answer.Rcode != dns.RcodeSuccess {
 					t.Fatalf("%v %v", answer, err)
 				}
 			}

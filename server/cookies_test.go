@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"meridian/counterpart"
 	"meridian/server/answer/answertest"
@@ -142,8 +141,7 @@ func serveCookies(t *testing.T) string {
 // askWithCookie asks a server with a cookie and returns the response code and the cookie of the answer.
 func askWithCookie(address, cookie string) (rcode int, answered string, err error) {
 	query := answertest.WithOptions(answertest.Ask("example.com.", dns.TypeSOA), &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
-	client := dns.Client{Timeout: 2 * time.Second}
-	answer, _, err := client.Exchange(query, address)
+	answer, err := counterpart.Exchange(query, address)
 	if err != nil {
 		return 0, "", err
 	}

@@ -47,7 +47,7 @@ func TestStateChangeSignsHotQueriesAgain(t *testing.T) {
 		t.Helper()
 		q := new(dns.Msg).SetQuestion("www.example.com.", dns.TypeA)
 		q.SetEdns0(1232, true)
-		a, err := dns.Exchange(q, s.Addrs()[0].String())
+		a, err := counterpart.Exchange(q, s.Addrs()[0].String())
 		if err != nil || len(a.Answer) != 2 || a.Answer[0].(*dns.A).A.String() != want {
 			t.Fatalf("%v %v, want %s", a, err, want)
 		}

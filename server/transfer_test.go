@@ -179,7 +179,7 @@ func TestTransfersWithoutAMatchingRuleAreRefused(t *testing.T) {
 		if got, err := fetch(t, server, a); err == nil || len(got) > 0 {
 			t.Errorf("%s: %v, %q", name, err, got)
 		}
-		client := &dns.Client{TsigSecret: map[string]string{"xfr.": tsigSecret, "other.": tsigSecret}}
+		client := &dns.Client{Timeout: time.Minute, TsigSecret: map[string]string{"xfr.": tsigSecret, "other.": tsigSecret}}
 		answer, _, err := client.Exchange(a.message(), server) // by UDP
 		if err != nil || answer.Rcode != dns.RcodeRefused {
 			t.Errorf("%s, by UDP: %v, %v", name, err, answer)
@@ -188,7 +188,7 @@ func TestTransfersWithoutAMatchingRuleAreRefused(t *testing.T) {
 	if got, err := fetch(t, server, asked{zone: "sub.example.com."}); err != nil || len(got) != 3 {
 		t.Errorf("pools: refuse without balanced names: %v, %q", err, got)
 	}
-	client := &dns.Client{TsigSecret: map[string]string{"xfr.": tsigSecret}}
+	client := &dns.Client{Timeout: time.Minute, TsigSecret: map[string]string{"xfr.": tsigSecret}}
 	for serial, rcode := range map[uint32]int{0: dns.RcodeRefused, 6: dns.RcodeSuccess} {
 		answer, _, err := client.Exchange(asked{"example.com.", "xfr.", serial}.message(), server)
 		if err != nil || answer.Rcode != rcode || rcode == dns.RcodeSuccess && len(answer.Answer) != 1 {

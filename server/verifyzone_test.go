@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -78,7 +79,7 @@ func (w *walker) ask(name string, qtype uint16) []dns.RR {
 	w.t.Helper()
 	query := new(dns.Msg).SetQuestion(name, qtype)
 	query.SetEdns0(4096, true)
-	client := dns.Client{Net: "tcp"}
+	client := dns.Client{Net: "tcp", Timeout: time.Minute}
 	answer, _, err := client.Exchange(query, w.server)
 	if err != nil {
 		w.t.Fatal(err)

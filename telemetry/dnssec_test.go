@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 func TestSignaturesAndKeysAreExported(t *testing.T) {
@@ -17,7 +19,7 @@ func TestSignaturesAndKeysAreExported(t *testing.T) {
 		q := new(dns.Msg)
 		q.SetQuestion("www.example.com.", dns.TypeA)
 		q.SetEdns0(1232, true)
-		if a, err := dns.Exchange(q, w.dns.String()); err != nil || len(a.Answer) != 2 {
+		if a, err := counterpart.Exchange(q, w.dns.String()); err != nil || len(a.Answer) != 2 {
 			t.Fatalf("%v %v", a, err)
 		}
 	}

@@ -26,7 +26,7 @@ func TestEncryptedTransportsAreMeasured(t *testing.T) {
 	if e == nil || len(e.Listen) != 1 || e.Listen[0].Transport != "dot" || len(e.Certificates) != 1 || fmt.Sprint(e.Certificates[0].Names) != "[dns.example]" {
 		t.Fatalf("%+v", e)
 	}
-	client := dns.Client{Net: "tcp-tls", TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	client := dns.Client{Net: "tcp-tls", Timeout: time.Minute, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
 	query := new(dns.Msg)
 	query.SetQuestion("www.example.com.", dns.TypeA)
 	if _, _, err := client.Exchange(query, e.Listen[0].Address); err != nil {

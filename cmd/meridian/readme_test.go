@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 // onLoopback replaces the addresses of a documented configuration with loopback ones.
@@ -116,7 +118,7 @@ func (r *readme) dig(args []string, want string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
-		answer, err := dns.Exchange(m, r.dns)
+		answer, err := counterpart.Exchange(m, r.dns)
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 const resolversConfig = `
@@ -39,7 +41,7 @@ func TestResolversAndDrainsAreMeasuredFromQueries(t *testing.T) {
 		q := new(dns.Msg).SetQuestion("www.example.com.", dns.TypeA)
 		q.SetEdns0(1232, false)
 		q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IP{203, 0, 113, 0}}}
-		if _, err := dns.Exchange(q, server); err != nil {
+		if _, err := counterpart.Exchange(q, server); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -124,7 +124,7 @@ func lookUp(t *testing.T, server, name string) string {
 	t.Helper()
 	m := new(dns.Msg)
 	m.SetQuestion(name, dns.TypeA)
-	answer, err := dns.Exchange(m, server)
+	answer, err := counterpart.Exchange(m, server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -190,7 +190,7 @@ func TestInputsAreShared(t *testing.T) {
 func (c *testCluster) expectCloud(when, want string, names ...string) {
 	c.t.Helper()
 	for _, name := range names {
-		m, err := dns.Exchange(new(dns.Msg).SetQuestion("cloud.example.com.", dns.TypeA), c.nodes[name].dns)
+		m, err := counterpart.Exchange(new(dns.Msg).SetQuestion("cloud.example.com.", dns.TypeA), c.nodes[name].dns)
 		if err != nil || len(m.Answer) != 1 || !strings.HasSuffix(m.Answer[0].String(), "\t"+want) {
 			c.t.Errorf("%s: %s answers %v %v, want %s", when, name, m, err, want)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 // TestAcknowledgedUpdatesSurviveKill has several clients make updates while the server is killed with SIGKILL, several times. Each
@@ -69,7 +71,7 @@ zones: {example.com: {file: zone, journal: {depth: 3}, update: [{key: xfr, names
 func servedNames(t *testing.T, address string, client, acknowledged int) (n int) {
 	t.Helper()
 	exists := func(i int) bool {
-		answer, err := dns.Exchange(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.c%d.example.com.", i, client), dns.TypeTXT), address)
+		answer, err := counterpart.Exchange(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.c%d.example.com.", i, client), dns.TypeTXT), address)
 		if err != nil {
 			t.Fatal(err)
 		}

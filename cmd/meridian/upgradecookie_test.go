@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"meridian/counterpart"
 )
 
 // cookieFrom returns the DNS cookie of the answer to a query with a cookie; one that is valid comes back unchanged.
@@ -12,7 +14,7 @@ func cookieFrom(t *testing.T, server, cookie string) string {
 	query := new(dns.Msg).SetQuestion("www.example.com.", dns.TypeA)
 	query.SetEdns0(1232, false)
 	query.IsEdns0().Option = append(query.IsEdns0().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
-	answer, err := dns.Exchange(query, server)
+	answer, err := counterpart.Exchange(query, server)
 	if err != nil {
 		t.Fatal(err)
 	}
