@@ -309,7 +309,7 @@ func (k *Keeper) Status(now time.Time) []Status {
 func (k *Keeper) Waiting() (names []dnsname.Name) {
 	for _, z := range k.all() {
 		if z.current() == nil {
-			names = append(names, z.settings.Name)
+			names = append(names, z.settingsNow().Name)
 		}
 	}
 	slices.Sort(names)

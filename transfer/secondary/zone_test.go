@@ -174,6 +174,27 @@ func (w *world) now() Status { return w.Status(time.Now())[0] }
 
 const nsRecord, aRecord = "example.com. 300 IN NS ns.example.net.", "a.example.com. 300 IN A 192.0.2.1"
 
+// TestWaitingZonesAreReadWhileSettingsChange is for the race detector: a reload changes the settings of zones that readiness checks read.
+func TestWaitingZonesAreReadWhileSettingsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		defer w.Close()
+		w.use(nil)
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for range 100 {
+				if got := w.Waiting(); len(got) != 1 || got[0] != apex {
+					t.Errorf("waiting: %q", got)
+				}
+			}
+		})
+		for range 100 {
+			w.use(nil)
+		}
+		reading.Wait()
+	})
+}
+
 func TestZoneIsRefreshedAndExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
