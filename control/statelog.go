@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"meridian/control/event"
@@ -130,10 +131,25 @@ func (l *stateLog) recordLocked(tree *pools.Tree, t *health.Transition) {
 	} else {
 		l.reported[p] = true
 	}
-	l.addLocked(p, event.Event{
-		Time: t.At, Severity: severity, Message: fmt.Sprintf("%s, was %s: %s", t.To, t.From, t.Reason),
-		Fields: map[string]string{"from": t.From.String(), "to": t.To.String(), "reason": t.Reason},
-	})
+	fields := map[string]string{"from": t.From.String(), "to": t.To.String(), "reason": t.Reason}
+	if others := otherMembers(tree, t, p.subject); others != "" {
+		fields[event.Members] = others
+	}
+	l.addLocked(p, event.Event{Time: t.At, Severity: severity, Message: fmt.Sprintf("%s, was %s: %s", t.To, t.From, t.Reason), Fields: fields})
+}
+
+// mostOthers is the maximum number of members that an event lists beside its subject.
+const mostOthers = 50
+
+// otherMembers returns the members of the address and check of a state change except subject, with spaces between them.
+func otherMembers(tree *pools.Tree, t *health.Transition, subject string) string {
+	var all []string
+	for _, use := range tree.TargetUses(t.Index) {
+		if name := use.Pool + "/" + use.Member; use.Pool != "" && name != subject && len(all) < mostOthers {
+			all = append(all, name)
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 func (l *stateLog) addLocked(p stateProblem, e event.Event) {

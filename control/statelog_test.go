@@ -74,6 +74,31 @@ func TestReloadBeginsAndEndsProblems(t *testing.T) {
 	}
 }
 
+// TestStateOfSharedAddressIsFoundByEachMember checks the subject of a state change of an address that several members have,
+// and the subjects that select it.
+func TestStateOfSharedAddressIsFoundByEachMember(t *testing.T) {
+	shared := func(pool, member string) string {
+		return "  " + pool + ": {policy: weighted, check: tcp, members: [{name: " + member + ", addresses: [192.0.2.1]}]}\n"
+	}
+	text := strings.Replace(lone, "pools:\n", "pools:\n"+shared("zulu", "z"), 1)
+	text = strings.Replace(text, "zones:\n", shared("alpha", "a")+"zones:\n", 1)
+	tree := answertest.Build(t, text, answertest.LoneZone).Pools
+	events := event.NewLog(nil)
+	l := stateLog{events: events}
+	l.prepare(tree)
+	l.serve(tree)
+	l.apply(tree, []health.Transition{{Target: tree.Targets()[0], From: health.Up, To: health.Down, Reason: "why"}})
+	found := events.Since(0, event.Filter{}, 10).Events
+	if len(found) != 1 || found[0].Subject != "zulu/z" || found[0].Fields[event.Members] != "lone/only alpha/a" {
+		t.Fatalf("events %+v", found)
+	}
+	for subject, want := range map[string]int{"zulu": 1, "zulu/z": 1, "lone/only": 1, "alpha": 1, "alp": 0, "lone/on": 0, "other": 0} {
+		if got := len(events.Since(0, event.Filter{Subject: subject}, 10).Events); got != want {
+			t.Errorf("%d events of %s, want %d", got, subject, want)
+		}
+	}
+}
+
 // TestChangeBetweenModesEndsOneKind checks that the problem of one kind ends when the next begins.
 func TestChangeBetweenModesEndsOneKind(t *testing.T) {
 	for _, c := range []struct {

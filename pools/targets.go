@@ -1,7 +1,9 @@
 package pools
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"meridian/config"
 	"meridian/health"
@@ -14,10 +16,12 @@ func (t *Tree) Targets() []health.Target { return t.targets }
 // that is probed there.
 type TargetUse struct{ Pool, Member, Region string }
 
-// TargetUses lists the members and regions that use a target, by its index in Targets.
+// TargetUses lists the members that use a target, by its index in Targets, in the order written, then the regions.
 func (t *Tree) TargetUses(target int) []TargetUse {
 	var uses []TargetUse
-	for _, u := range t.membersByTarget.of(uint32(target)) {
+	members := slices.Clone(t.membersByTarget.of(uint32(target)))
+	slices.SortFunc(members, func(a, b memberRef) int { return cmp.Or(cmp.Compare(a.pool, b.pool), cmp.Compare(a.member, b.member)) })
+	for _, u := range members {
 		p := &t.cfg.Pools[u.pool]
 		m := &p.Members[u.member]
 		uses = append(uses, TargetUse{p.Name, m.Name, m.Region})

@@ -23,11 +23,7 @@ func TestTargetsAreEachCheckAndAddressOnce(t *testing.T) {
 
 func TestUsersAreTheMembersOfATarget(t *testing.T) {
 	tree := compile(t, world(t, "region eu 50 8\npool one weighted\n  a region=eu 192.0.2.1 2001:db8::1\npool two weighted\n  b 192.0.2.1\n"))
-	users := map[TargetUse]bool{}
-	for _, u := range tree.TargetUses(0) {
-		users[u] = true
-	}
-	expect(t, "of the IPv4 address", users, map[TargetUse]bool{{"one", "a", "eu"}: true, {"two", "b", ""}: true})
+	expect(t, "of the IPv4 address, in the order written", tree.TargetUses(0), []TargetUse{{"one", "a", "eu"}, {"two", "b", ""}})
 	expect(t, "of the IPv6 address", tree.TargetUses(1), []TargetUse{{"one", "a", "eu"}})
 }
 

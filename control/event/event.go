@@ -154,12 +154,20 @@ type Filter struct {
 	Subject string // it, and what is below it: pool web selects web/euw-1; zone example.com is example.com. too
 }
 
+// Members is the field with further subjects, with spaces between them: the other members with the address of a State event.
+const Members = "members"
+
 // Match reports whether f selects e.
 func (f Filter) Match(e *Event) bool {
 	if len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind) {
 		return false
 	}
-	return f.Subject == "" || strings.TrimSuffix(e.Subject, ".") == strings.TrimSuffix(f.Subject, ".") || strings.HasPrefix(e.Subject, f.Subject+"/")
+	return f.Subject == "" || f.selects(e.Subject) || slices.ContainsFunc(strings.Fields(e.Fields[Members]), f.selects)
+}
+
+// selects reports whether f selects a subject.
+func (f Filter) selects(subject string) bool {
+	return strings.TrimSuffix(subject, ".") == strings.TrimSuffix(f.Subject, ".") || strings.HasPrefix(subject, f.Subject+"/")
 }
 
 // Page is a list of events.
