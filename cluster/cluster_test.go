@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -197,6 +198,8 @@ type world struct {
 	trust   map[string]ed25519.PublicKey
 	members map[string]*member
 	running sync.WaitGroup
+	stale   int  // heartbeats; 0: 3
+	patient bool // nodes notice the loss of the store by its silence, not at once
 }
 
 func keyOf(name string) ed25519.PrivateKey {
@@ -239,11 +242,18 @@ func (w *world) start(name string) *member {
 	return m
 }
 
+// heartbeat is that of all nodes.
+const heartbeat = 2 * time.Second
+
 func (w *world) newMember(name string) *member {
 	m := &member{states: make(map[health.ProbeID]health.Agreement)}
+	stale, transport := cmp.Or(w.stale, 3), w.bus.transport(name)
+	if w.patient {
+		transport.Watch = w.bus.patientWatch(name, PatienceOf(heartbeat, stale))
+	}
 	m.Node = New(Options{
 		Cluster: "prod", Name: name, Region: name[:1], Key: keyOf(name), Trust: w.trust,
-		Heartbeat: 2 * time.Second, Stale: 3, Transport: w.bus.transport(name), Direct: w.mesh.direct(name), Agree: m.agree,
+		Heartbeat: heartbeat, Stale: stale, Transport: transport, Direct: w.mesh.direct(name), Agree: m.agree,
 		Report: func(_ slog.Level, subject, message string) {
 			m.mu.Lock()
 			defer m.mu.Unlock()

@@ -26,9 +26,6 @@ import (
 	"meridian/health"
 )
 
-// silentHeartbeats is how many heartbeats of this node may be missing before the watch of etcd begins again.
-const silentHeartbeats = 3
-
 // clusterNode is this node in its cluster and the connection to it.
 type clusterNode struct {
 	*cluster.Node
@@ -100,7 +97,7 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	}
 	store, err := etcd.Open(etcd.Options{
 		Endpoints: c.Etcd.Endpoints, TLS: secure, Prefix: c.Etcd.Prefix, Cluster: c.Name,
-		Silence: silentHeartbeats * c.Heartbeat, Logger: l.Logger,
+		Patience: cluster.PatienceOf(c.Heartbeat, c.Stale), Logger: l.Logger,
 	})
 	if err != nil {
 		return nil, cfg.ErrorAt(c.Pos, "cluster.etcd", err.Error(), "")

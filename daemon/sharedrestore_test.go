@@ -20,7 +20,7 @@ import (
 func sharedWith(t *testing.T, port int, receive func(etcd.TableUpdate)) *sharedOverrides {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store, err := etcd.Open(etcd.Options{Endpoints: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, Prefix: "/meridian", Cluster: "prod", Silence: time.Hour, Logger: log})
+	store, err := etcd.Open(etcd.Options{Endpoints: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, Prefix: "/meridian", Cluster: "prod", Patience: cluster.Patience{Quiet: time.Hour, Answer: time.Hour, End: time.Hour}, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 
 	"meridian/cluster"
 	"meridian/cluster/observation"
@@ -45,7 +46,7 @@ type Options struct {
 	TLS       *tls.Config // nil: none
 	Prefix    string
 	Cluster   string
-	Silence   time.Duration // without any record for this time, the watch begins again
+	Patience  cluster.Patience // without a record
 	Logger    *slog.Logger
 }
 
@@ -165,15 +166,18 @@ func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) err
 	}
 	changes := s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1), clientv3.WithFilterDelete())
 	receive(cluster.Update{Values: s.inOrder(stored), Connected: true})
-	silence := time.NewTimer(s.Silence)
-	defer silence.Stop()
+	heard, lost := make(chan struct{}, 1), make(chan error, 1)
+	go func() { lost <- s.Patience.Await(ctx, heard, s.ask) }()
 	for {
 		select {
 		case r, ok := <-changes:
 			if err := watchError(r, ok, stored.Header.ClusterId); err != nil {
 				return err
 			}
-			silence.Reset(s.Silence)
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
 			receive(cluster.Update{Values: valuesOf(r.Events), Live: true, Connected: true})
 		case r := <-tables:
 			if r.ok && r.all != nil {
@@ -184,10 +188,19 @@ func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) err
 				return err
 			}
 			r.table.receive(r.table.update(r.response))
-		case <-silence.C: // the heartbeats of this node would come, too
-			return fmt.Errorf("no record for %v", s.Silence)
+		case err := <-lost: // the heartbeats of this node would come, too
+			return err
 		}
 	}
+}
+
+// ask returns why etcd does not answer.
+func (s *Store) ask(ctx context.Context) error {
+	if s.client.ActiveConnection().GetState() == connectivity.TransientFailure {
+		return errors.New("no endpoint can be reached")
+	}
+	_, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	return err
 }
 
 // read returns all keys with a prefix.

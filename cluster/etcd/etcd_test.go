@@ -19,7 +19,7 @@ func open(t *testing.T, port int, name string) *Store {
 	t.Helper()
 	s, err := Open(Options{
 		Endpoints: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, Prefix: "/meridian/", Cluster: name,
-		Silence: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Patience: cluster.Patience{Quiet: time.Hour, Answer: time.Hour, End: time.Hour}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestStoreCarriesRecords(t *testing.T) {
 
 	// etcd starts again: all is read again, even if the client does not notice that the connection is lost
 	again := open(t, ports[0], "prod")
-	again.Silence = 300 * time.Millisecond
+	again.Patience = cluster.Patience{Quiet: 100 * time.Millisecond, Answer: 5 * time.Second, End: 300 * time.Millisecond}
 	updates = watch(t, again)
 	next(t, updates, "the stored records", func(u cluster.Update) bool { return u.Connected })
 	stop()
@@ -118,7 +118,7 @@ func TestWatchThatWasCompactedReadsAllAgain(t *testing.T) {
 	counterpart.StartEtcd(t, dir, ports)
 	s := open(t, ports[0], "prod")
 	publish(t, s, observation.Record{Key: "beat/ams1", Value: []byte("1")})
-	s.Silence = 300 * time.Millisecond
+	s.Patience = cluster.Patience{Quiet: 100 * time.Millisecond, Answer: 5 * time.Second, End: 300 * time.Millisecond}
 	updates := watch(t, s)
 	next(t, updates, "the stored record", has("1", false))
 	for i := range 3 {
@@ -150,7 +150,7 @@ func TestTableWritesUnlessChanged(t *testing.T) {
 	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
 	stop := counterpart.StartEtcd(t, dir, ports)
 	here, there := open(t, ports[0], "prod"), open(t, ports[0], "prod")
-	there.Silence = 300 * time.Millisecond
+	there.Patience = cluster.Patience{Quiet: 100 * time.Millisecond, Answer: 5 * time.Second, End: 300 * time.Millisecond}
 	received := make(chan TableUpdate, 1000)
 	there.Table("overrides", func(u TableUpdate) { received <- u })
 	expect := func(what string, want func(TableUpdate) bool) TableUpdate {

@@ -113,7 +113,7 @@ func (a *authority) openAs(t *testing.T, endpoint, name string) *Store {
 	roots.AddCert(a.cert)
 	s, err := Open(Options{
 		Endpoints: []string{endpoint}, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
-		Prefix: "/meridian", Cluster: "prod", Silence: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Prefix: "/meridian", Cluster: "prod", Patience: cluster.Patience{Quiet: time.Hour, Answer: time.Hour, End: time.Hour}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
