@@ -37,7 +37,7 @@ var below = map[string][]string{
 	"cluster/rollout":           {},
 	"cluster/inputs":            {},
 	"cluster/etcdserver":        {"counterpart"},
-	"cluster/direct":            {"cluster/observation", "handover"},
+	"cluster/direct":            {"cluster/observation", "counterpart", "handover"},
 	"cluster":                   {"cluster/agreement", "cluster/observation", "config", "health"},
 	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
 	"discovery":                 {"dnsclient", "dnsname", "polling"},

@@ -104,7 +104,7 @@ var families = describe(map[string]family{
 	"cluster_etcd_connected":         {kind: gauge, help: "1 while the node reads from etcd, else 0."},
 	"cluster_mode":                   {kind: gauge, labels: []string{"mode"}, help: "1 for how the node shares what it knows, else 0: etcd; direct or alone while etcd cannot be reached."},
 	"cluster_direct_requests_total":  {kind: counter, labels: []string{"result"}, help: "Requests to other nodes while etcd cannot be reached, by result: answered, failed."},
-	"cluster_direct_refused_total":   {kind: counter, labels: []string{"reason"}, help: "Direct requests of other nodes and agents that were refused, by reason: untrusted, malformed, version, too_many, connections."},
+	"cluster_direct_refused_total":   {kind: counter, labels: []string{"reason"}, help: "Direct requests of other nodes and agents that were refused, by reason: untrusted, malformed, version, too_many, connections, handshakes."},
 	"cluster_publications_total":     {kind: counter, help: "Transactions in which the node has published its opinions and heartbeats."},
 	"cluster_blocks_rejected_total":  {kind: counter, labels: []string{"reason"}, help: "Messages of other nodes that were rejected, by reason: malformed, version, unknown_vantage, signature, replay, clock."},
 	"cluster_disagreements_total":    {kind: counter, help: "Times that a node had other results than this one for the same probes."},

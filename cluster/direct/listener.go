@@ -2,6 +2,7 @@ package direct
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ const (
 	Malformed   Refusal = "malformed"   // the request cannot be read
 	Version     Refusal = "version"     // the request is of another version
 	TooMany     Refusal = "too_many"    // requests of a vantage in a heartbeat
-	Connections Refusal = "connections" // open at once
+	Connections Refusal = "connections" // of a vantage, open at once
+	Handshakes  Refusal = "handshakes"  // connections that have sent no request, and were closed for newer ones
 )
 
 // Settings are those of a listener.
@@ -45,9 +47,10 @@ type Listener struct {
 	settings   Settings
 	http       *http.Server
 	served     chan struct{} // closed when http stops serving; nil: it never served
+	conns      connections
+	patience   time.Duration // readTimeout; tests wait longer
 
 	mu       sync.Mutex // guards all below
-	open     int        // connections
 	clients  map[string]*client
 	refused  map[Refusal]uint64
 	reported map[Refusal]time.Time
@@ -62,11 +65,10 @@ type client struct {
 
 // The limits on what clients can hold.
 const (
-	readTimeout  = 10 * time.Second // for a handshake, and for a whole request
+	readTimeout  = 10 * time.Second // for a handshake, and for a whole request; a new connection may end it before
 	writeTimeout = 10 * time.Second
 	closeTimeout = time.Second // for running requests
 	maxRequests  = 4           // of a vantage in a heartbeat: processes that end or start send more than one
-	spareConns   = 32          // beside two of each vantage
 	quiet        = time.Minute // between two log lines of a reason
 )
 
@@ -79,7 +81,7 @@ func Open(asked netip.AddrPort, every bool, inherited *handover.Sockets) (*Liste
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for the nodes of the cluster: %w", asked, err)
 	}
-	return &Listener{Configured: asked, tcp: bound, clients: make(map[string]*client), refused: make(map[Refusal]uint64), reported: make(map[Refusal]time.Time)}, nil
+	return &Listener{Configured: asked, tcp: bound, patience: readTimeout, clients: make(map[string]*client), refused: make(map[Refusal]uint64), reported: make(map[Refusal]time.Time)}, nil
 }
 
 func bind(asked netip.AddrPort, every bool) (*net.TCPListener, error) {
@@ -111,13 +113,18 @@ func (l *Listener) Sockets() []handover.Open {
 // Serve starts to answer.
 func (l *Listener) Serve(s Settings) error {
 	l.settings = s
-	secure, err := s.Identity.settings(l.accepts)
+	secure, err := s.Identity.settings(nil)
 	if err != nil {
 		return err
 	}
+	secure.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		of := secure.Clone()
+		of.VerifyConnection = func(s tls.ConnectionState) error { return l.accepts(&s, hello.Conn.RemoteAddr()) }
+		return of, nil
+	}
 	l.http = &http.Server{
-		Handler: l, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug), ConnState: l.count,
+		Handler: l, ReadHeaderTimeout: l.patience, ReadTimeout: l.patience, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug), ConnState: l.follow,
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	l.served = make(chan struct{})
@@ -128,49 +135,19 @@ func (l *Listener) Serve(s Settings) error {
 	return nil
 }
 
-// limited is the socket of a listener, with a limit to connections.
-type limited struct {
-	*net.TCPListener
-	of *Listener
-}
-
-// Accept returns the next connection within the limit.
-func (l limited) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.TCPListener.Accept()
-		if err != nil || l.of.hasRoom() {
-			return conn, err
+// accepts returns why a connection with a client is refused.
+func (l *Listener) accepts(s *tls.ConnectionState, client net.Addr) error {
+	if l.settings.Identity.nameOf(s) != "" {
+		return nil
+	}
+	what := "a client at " + client.String() + " without an Ed25519 key"
+	if len(s.PeerCertificates) > 0 {
+		if key, ok := s.PeerCertificates[0].PublicKey.(ed25519.PublicKey); ok {
+			what = fmt.Sprintf("a client at %s with the key %s, which is not in cluster.trust", client, observation.FormatPublicKey(key))
 		}
-		l.of.refuse(Connections, conn.RemoteAddr().String())
-		_ = conn.Close()
 	}
-}
-
-func (l *Listener) hasRoom() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open < 2*len(l.settings.Identity.Trust)+spareConns
-}
-
-// count counts the open connections.
-func (l *Listener) count(_ net.Conn, state http.ConnState) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		l.open++
-	case http.StateClosed, http.StateHijacked:
-		l.open--
-	}
-}
-
-// accepts returns why a connection is refused.
-func (l *Listener) accepts(s tls.ConnectionState) error {
-	if l.settings.Identity.nameOf(&s) == "" {
-		l.refuse(Untrusted, "a client with a key that is not in cluster.trust")
-		return errors.New("the key of the client is not in cluster.trust")
-	}
-	return nil
+	l.refuse(Untrusted, what)
+	return errors.New("the key of the client is not in cluster.trust")
 }
 
 // refuse counts a refusal, and logs one of each reason a minute.
@@ -191,7 +168,7 @@ func (l *Listener) Refused() map[string]uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make(map[string]uint64)
-	for _, why := range []Refusal{Untrusted, Malformed, Version, TooMany, Connections} {
+	for _, why := range []Refusal{Untrusted, Malformed, Version, TooMany, Connections, Handshakes} {
 		all[string(why)] = l.refused[why]
 	}
 	return all
