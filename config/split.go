@@ -85,8 +85,11 @@ func zoneErrors(file, path string, zone difference) (errs []Error) {
 		errs = append(errs, d.error(file, path+"."+d.name))
 	}
 	for _, d := range differing(orEmpty(yamldoc.Child(zone.before, "names")), orEmpty(yamldoc.Child(zone.after, "names")), nil) {
-		if d.before == nil || d.after == nil {
+		switch whoami := (difference{"whoami", d.key, yamldoc.Child(orEmpty(d.before), "whoami"), yamldoc.Child(orEmpty(d.after), "whoami")}); {
+		case d.before == nil || d.after == nil:
 			errs = append(errs, d.error(file, path+".names."+d.name))
+		case (whoami.before == nil) != (whoami.after == nil): // a canary has pools only
+			errs = append(errs, whoami.error(file, path+".names."+d.name+".whoami"))
 		}
 	}
 	return errs

@@ -40,6 +40,7 @@ func TestCheckSplitNamesWhatAShareOfTheClientsCannotHave(t *testing.T) {
 		{"transfers", "    contact", "    transfer: {pools: live}\n    contact", []string{"s.yaml:9:5: zones.gslb.example.com.transfer" + added}},
 		{"a name more", "      www:", "      api: {pool: web}\n      www:", []string{"s.yaml:11:7: zones.gslb.example.com.names.api" + added}},
 		{"a name less", `      "*.t": {pool: web}`, "", []string{"s.yaml: zones.gslb.example.com.names.*.t" + removed}},
+		{"a name without a pool", "www: {pool: web}", "www: {whoami: true}", []string{"s.yaml:11:7: zones.gslb.example.com.names.www.whoami" + added}},
 		{"a section more", "dnssec:", "notify: {x: 1}\ndnssec:", []string{"s.yaml:5:1: notify" + added}},
 		{"several", "contact: h@", "file: x.zone\n    contact: g@", []string{"zones.gslb.example.com.file" + added, "zones.gslb.example.com.contact" + otherValue}},
 		{"a section by an anchor", "{keys: csk}}}", "&a {keys: csk}}}\nguardrails: *a", []string{"guardrails" + added}},

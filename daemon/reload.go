@@ -156,7 +156,10 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 	if err != nil {
 		return snapshot, err
 	}
-	if !request.AllowRemoval {
+	if request.Canary != nil {
+		err = checkSplitTypes(served, snapshot)
+	}
+	if err == nil && !request.AllowRemoval {
 		err = refuseRemoval(countLoaded(served), countLoaded(snapshot))
 	}
 	if err == nil {

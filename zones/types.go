@@ -59,6 +59,18 @@ func (s *Data) appendGiven(types []uint16, n *node) []uint16 {
 	return types
 }
 
+// AppendPoolTypes appends the types that the pools of a balanced name can give to any client, with CNAME.
+func (s *Data) AppendPoolTypes(types []uint16, node NodeID) []uint16 {
+	n := s.node(node)
+	if !n.flags.has(isBalanced) {
+		return types
+	}
+	if s.GivesCName(node) {
+		types = append(types, dns.TypeCNAME)
+	}
+	return s.appendGiven(types, n)
+}
+
 // Delegates reports whether node is a zone cut, or the parent side of an apex of ours.
 func (s *Data) Delegates(node NodeID) bool {
 	n := s.node(node)

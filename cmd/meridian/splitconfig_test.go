@@ -217,4 +217,10 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 	if got := askFor(t, b.dnsAddress(t), "tcp", netip.MustParsePrefix("198.18.1.0/24")); got != (asked{"192.0.2.4", 0}) {
 		t.Errorf("after the canary: %+v", got)
 	}
+
+	// the NSEC records of a signed zone are the same for all clients
+	signed := fmt.Sprintf("dnssec: {keys: %s, policies: {default: {manager: auto}}}\n", t.TempDir())
+	push(exitOK, "b serving", appended(t, sharedText(t, "192.0.2.5", ", dnssec: default"), signed))
+	push(exitConfig, "zones.gslb.example.com.names.www: its pools give A AAAA, and A in the generation that serves: a share of the clients cannot have other types in a signed zone",
+		appended(t, sharedText(t, `192.0.2.5, "2001:db8::1"`, ", dnssec: default"), signed), "--canary", "50%")
 }
