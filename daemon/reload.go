@@ -156,22 +156,29 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 	if err != nil {
 		return snapshot, err
 	}
-	if request.Canary != nil {
-		err = checkSplitTypes(served, snapshot)
-	}
-	if err == nil && !request.AllowRemoval {
-		err = refuseRemoval(countLoaded(served), countLoaded(snapshot))
-	}
-	if err == nil {
-		err = l.control.CheckReload(snapshot, request.OverrideGuardrail)
-	}
-	if err == nil && request.MaxMoved > 0 {
-		err = l.control.CheckMoved(snapshot, request.MaxMoved)
-	}
+	err = l.checkLoaded(served, snapshot, request)
 	if err != nil {
 		return nil, errors.Join(err, snapshot.Close())
 	}
 	return snapshot, nil
+}
+
+// checkLoaded returns why a loaded configuration must not serve: it would remove too much, break a guardrail, or give a share
+// of the clients what they cannot have.
+func (l *instance) checkLoaded(served, loaded *snapshot.Snapshot, request *control.ReloadRequest) (err error) {
+	if request.Canary != nil {
+		err = checkSplitTypes(served, loaded)
+	}
+	if err == nil && !request.AllowRemoval {
+		err = refuseRemoval(countLoaded(served), countLoaded(loaded))
+	}
+	if err == nil {
+		err = l.control.CheckReload(loaded, request.OverrideGuardrail)
+	}
+	if err == nil && request.MaxMoved > 0 {
+		err = l.control.CheckMoved(loaded, request.MaxMoved)
+	}
+	return err
 }
 
 // logReloaded logs a reload, unless the server is shutting down and no longer listens.
