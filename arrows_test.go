@@ -40,7 +40,7 @@ var below = map[string][]string{
 	"cluster/direct":            {"cluster/observation", "counterpart", "handover"},
 	"cluster":                   {"cluster/agreement", "cluster/observation", "config", "health"},
 	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
-	"discovery":                 {"dnsclient", "dnsname", "polling"},
+	"discovery":                 {"config", "dnsclient", "polling"},
 	"loads":                     {"certs", "config", "counterpart", "errtext", "polling"},
 	"pools/internal/bitset":     {},
 	"pools/internal/rendezvous": {},

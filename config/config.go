@@ -144,7 +144,8 @@ type Region struct {
 	// down. Both are empty if the region has no check.
 	Check     string
 	Addresses []netip.Addr
-	Load      *LoadOf // nil: none
+	Load      *LoadOf      // nil: none
+	Subnet    netip.Prefix // of usual clients of the region, for targets with ecs: region; invalid: none
 	Pos       Pos
 }
 
@@ -349,7 +350,7 @@ type Member struct {
 	Name      string
 	Region    string // empty: none
 	Addresses []netip.Addr
-	Target    dnsname.Name // a name, to resolve and track its addresses; empty: none
+	Target    Target
 	CName     dnsname.Name // answered as a CNAME; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never

@@ -41,6 +41,8 @@ type decoder struct {
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 
+	regionTargets []regionTarget // targets with the client subnet of a region
+
 	shapes *shapes // nil, except to make the schema
 
 	environment  lookup

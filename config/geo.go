@@ -123,6 +123,7 @@ func (d *decoder) regions(to *[]Region) setter {
 			{name: "bias", set: d.integerInRange(&region.Bias, -MaxBias, MaxBias)},
 			{name: "check", set: d.refer(kindCheck, &region.Check)},
 			{name: "addresses", set: d.unicasts(&region.Addresses)},
+			{name: "subnet", set: setValue(&region.Subnet, d.clientSubnet)},
 		}, d.loadKeysOf(&region.Load)...))
 		if ok {
 			d.required(value, "location", "write location: [latitude, longitude]")

@@ -125,6 +125,7 @@ func (d *decoder) decode() (*Config, []Error, error) {
 
 // checkWhole checks what depends on several parts of the configuration.
 func (d *decoder) checkWhole(cfg *Config) {
+	d.completeTargets(cfg)
 	d.resolve()
 	d.addBuiltInGroups(&cfg.Geo)
 	d.checkMatches(&cfg.Geo)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -50,6 +51,8 @@ type poolReader struct {
 	written        map[string]bool       // the written keys of the current member
 	terms          []MatchTerm           // the terms that the match stores
 	lines          *memberList
+	subnetOfRegion *yaml.Node // of the target of the current member; nil: it has no subnet of a region
+	expands        bool       // a member of the pool becomes one in each region
 	duplicates     duplicateFilter
 
 	memberSlices  slicePool[Member]
@@ -79,7 +82,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "name", set: setValue(&m.Name, d.identifier)},
 		{name: "region", set: d.refer(kindRegion, &m.Region)},
 		{name: "addresses", set: d.unicasts(&m.Addresses)},
-		{name: "target", set: setValue(&m.Target, d.hostName)},
+		{name: "target", set: r.target},
 		{name: "cname", set: setValue(&m.CName, d.hostName)},
 		{name: "pool", set: d.refer(kindPool, &m.Pool)},
 		{name: "weight", set: d.integerInRange(&m.Weight, 0, MaxWeight)},
@@ -95,7 +98,7 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 	p := &r.pool
 	*p = r.defaults.pool
 	p.Name, p.Pos = name, posOf(key)
-	r.members, r.minUp = nil, nil
+	r.members, r.minUp, r.expands = nil, nil, false
 	if !r.mapping(value, r.poolKeys) {
 		return *p
 	}
@@ -109,7 +112,7 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 	}
 	r.checkPolicy(value)
 	if r.minUp != nil {
-		r.readMinUp(r.minUp, p)
+		r.readMinUp(r.minUp)
 	}
 	return *p
 }
@@ -155,14 +158,19 @@ func (d *decoder) failOpen(n *yaml.Node) (FailOpen, bool) {
 }
 
 // readMinUp reads a count or percentage of members.
-func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
+func (r *poolReader) readMinUp(n *yaml.Node) {
+	d, p := r.decoder, &r.pool
 	s, ok := d.scalar(n)
 	if !ok {
 		return
 	}
+	most := max(len(p.Members), 1)
+	if r.expands {
+		most = math.MaxInt32 // completeTargets checks it
+	}
 	digits, percent := strings.CutSuffix(s, "%")
 	if !percent && decimal(s) {
-		if least, ok := d.integer(n, 1, max(len(p.Members), 1)); ok {
+		if least, ok := d.integer(n, 1, most); ok {
 			p.MinUp = MinUp{N: least}
 		}
 		return
@@ -218,7 +226,7 @@ func clearMap[K comparable, V any](m map[K]V) map[K]V {
 func (r *poolReader) readMember(n *yaml.Node) bool {
 	p, m := &r.pool, &r.member
 	m.Check = p.Check
-	r.matched = r.matched[:0]
+	r.matched, r.subnetOfRegion = r.matched[:0], nil
 	uses := len(r.groupUses)
 	if !r.mapping(n, r.memberKeys) {
 		return false
@@ -226,7 +234,8 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	r.required(n, "name", "overrides, logs and metrics identify members by name")
 	r.exactlyOneOr(n, "records", "addresses", "target", "cname", "pool")
 	r.checkRecords(n)
-	if p.Policy.RanksRegions() && yamldoc.Child(n, "region") == nil {
+	r.noteSubnetOfRegion(n)
+	if p.Policy.RanksRegions() && yamldoc.Child(n, "region") == nil && r.subnetOfRegion == nil {
 		r.errorAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
 	if p.Policy == Geolocation {

@@ -71,6 +71,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"pools.members.match":     {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},
 		"pools.members.check":     {"pools: {a: {members: [{check: {?: 1}}]}}"},
 		"pools.members":           {"pools: {a: {members: [{?: 1}]}}"},
+		"pools.members.target":    {"pools: {a: {members: [{target: {?: 1}}]}}"},
 		"pools.members.records":   {"pools: {a: {members: [{records: {?: 1}}]}}"},
 		"zones":                   {"zones: {a: {?: 1}}"},
 		"dnssec":                  {"dnssec: {?: 1}"},

@@ -76,3 +76,31 @@ func (m *Member) hasAddresses() bool { return m.Pool == "" && m.CName == "" && !
 
 // hasNamedAddresses reports whether a member's addresses come from a name and not from the configuration.
 func (m *Member) hasNamedAddresses() bool { return m.Target != "" || m.CName != "" }
+
+// Target is a name elsewhere, to resolve and track its addresses: "lb.example.net.", or as clients in a subnet resolve it,
+// "lb.example.net. for 198.51.100.0/24". Empty: none.
+type Target string
+
+// forSubnet is between the name and the subnet of a Target. No name contains a space.
+const forSubnet = " for "
+
+// newTarget returns the target for a name as clients in subnet resolve it; an invalid subnet: as the resolver does.
+func newTarget(name dnsname.Name, subnet netip.Prefix) Target {
+	if !subnet.IsValid() {
+		return Target(name)
+	}
+	return Target(string(name) + forSubnet + subnet.String())
+}
+
+// Name returns the name that is resolved.
+func (t Target) Name() dnsname.Name {
+	name, _, _ := strings.Cut(string(t), forSubnet)
+	return dnsname.Name(name)
+}
+
+// Subnet returns the client subnet that the resolver gets; invalid: none.
+func (t Target) Subnet() netip.Prefix {
+	_, subnet, _ := strings.Cut(string(t), forSubnet)
+	p, _ := netip.ParsePrefix(subnet)
+	return p
+}

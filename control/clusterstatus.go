@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"meridian/cluster"
-	"meridian/dnsname"
+	"meridian/config"
 	"meridian/health"
 )
 
@@ -61,10 +61,10 @@ type ClusterInputs struct {
 
 // ClusterTarget is a target and the node that gives its addresses.
 type ClusterTarget struct {
-	Target    dnsname.Name `json:"target"`
-	From      string       `json:"from"`
-	Addresses []netip.Addr `json:"addresses"`
-	Own       []netip.Addr `json:"own,omitempty"` // found by this node itself, if another one gives others
+	Target    config.Target `json:"target"`
+	From      string        `json:"from"`
+	Addresses []netip.Addr  `json:"addresses"`
+	Own       []netip.Addr  `json:"own,omitempty"` // found by this node itself, if another one gives others
 }
 
 // clusterInputs returns the nodes that give loads and targets.

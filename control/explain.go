@@ -8,7 +8,6 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
-	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/server/answer"
@@ -159,7 +158,7 @@ func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 			s.Addresses = append(s.Addresses, at.addressStatus(a))
 		}
 		if s.Target != nil {
-			s.Resolving = at.resolving(dnsname.Name(s.Target.Name))
+			s.Resolving = at.resolving(config.Target(s.Target.Name))
 		}
 	}
 	return e

@@ -17,7 +17,7 @@ type MemberStatus struct {
 	Member    string          `json:"member"`
 	Region    string          `json:"region,omitempty"`
 	Pool      string          `json:"pool,omitempty"`   // its nested pool; empty: an endpoint
-	Target    dnsname.Name    `json:"target,omitempty"` // the name it is resolved from; empty: none
+	Target    config.Target   `json:"target,omitempty"` // the name it is resolved from; empty: none
 	CName     dnsname.Name    `json:"cname,omitempty"`  // its CNAME target; empty: none
 	Weight    int             `json:"weight"`
 	State     string          `json:"state"`          // see pools.MemberStatus
@@ -42,6 +42,8 @@ type ResolvingStatus struct {
 	Failures int       `json:"failures,omitempty"`     // consecutive ones
 	Why      string    `json:"why,omitempty"`          // error of the last one
 	Next     time.Time `json:"next,omitzero"`          // next lookup; in the past: running
+	// SubnetIgnored is set if the resolver ignores the client subnet of the target.
+	SubnetIgnored bool `json:"subnet_ignored,omitempty"`
 
 	From string       `json:"from,omitempty"` // the node of the cluster that gives the addresses; empty: this one
 	Own  []netip.Addr `json:"own,omitempty"`  // found by this node itself, if another one gives others

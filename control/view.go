@@ -4,8 +4,8 @@ import (
 	"slices"
 
 	"meridian/cluster"
+	"meridian/config"
 	"meridian/discovery"
-	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 )
@@ -23,10 +23,10 @@ type view struct {
 	reload    ReloadStatus
 	canary    *Canary // nil: all clients are answered by Generation
 
-	cluster  *cluster.Node                     // nil: this node decides alone
-	given    *sharedLoads                      // of other nodes of the cluster; nil: none
-	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
-	resolved map[dnsname.Name]discovery.Status // all targets
+	cluster  *cluster.Node                      // nil: this node decides alone
+	given    *sharedLoads                       // of other nodes of the cluster; nil: none
+	known    map[int]health.Status              // by target, the requested ones; see fetchProbes
+	resolved map[config.Target]discovery.Status // all targets
 }
 
 // currentView returns a copy of the current view.
@@ -72,12 +72,12 @@ func (at *view) fetchProbes(targets []int) bool {
 }
 
 // resolving returns the lookup status of a target, or nil if it is not tracked.
-func (at *view) resolving(target dnsname.Name) *ResolvingStatus {
+func (at *view) resolving(target config.Target) *ResolvingStatus {
 	known, ok := at.resolved[target]
 	if !ok {
 		return nil
 	}
-	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next, known.From, known.Own}
+	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next, known.SubnetIgnored, known.From, known.Own}
 }
 
 // targetIDs returns the targets of pools and regions, by index.

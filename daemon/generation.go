@@ -12,7 +12,6 @@ import (
 
 	"meridian/config"
 	"meridian/control"
-	"meridian/dnsname"
 	"meridian/pools"
 	"meridian/snapshot"
 )
@@ -25,8 +24,8 @@ import (
 type generation struct {
 	// Guarded by instance.swapMu while the generation serves.
 	control.Generation
-	resolved map[dnsname.Name]pools.Resolved // the addresses in the snapshot
-	changed  time.Time                       // when they last changed
+	resolved map[config.Target]pools.Resolved // the addresses in the snapshot
+	changed  time.Time                        // when they last changed
 
 	roundTrips *latencySource // owned by updatePools while the generation serves
 

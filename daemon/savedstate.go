@@ -11,7 +11,6 @@ import (
 	"meridian/control"
 	"meridian/control/event"
 	"meridian/control/state"
-	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 )
@@ -49,9 +48,9 @@ type savedState struct {
 
 	Conditions control.SavedConditions `json:"conditions,omitzero"` // that events have reported
 
-	Notified map[string]uint64             `json:"notified,omitempty"` // the last event that each sink accepted
-	Events   []event.Event                 `json:"events,omitempty"`
-	Targets  map[dnsname.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
+	Notified map[string]uint64              `json:"notified,omitempty"` // the last event that each sink accepted
+	Events   []event.Event                  `json:"events,omitempty"`
+	Targets  map[config.Target][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
 }
 
 // valid returns the first error of m. Package health validates the saved targets itself.

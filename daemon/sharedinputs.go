@@ -15,7 +15,6 @@ import (
 	"meridian/config"
 	"meridian/control"
 	"meridian/discovery"
-	"meridian/dnsname"
 )
 
 // inputTable holds load reports and targets in etcd, below PREFIX/CLUSTER/inputs/v1/. Versions of nodes that do not know it do
@@ -110,9 +109,9 @@ func (s *sharedInputs) useTargets() {
 		own[string(name)] = inputs.OwnTarget{Target: inputs.Target{Addresses: r.Addresses, Failing: r.Failing}, Found: r.Found && len(r.Addresses) > 0}
 	}
 	given, gives := s.Targets(own, time.Now())
-	use := make(map[dnsname.Name]discovery.Given, len(given))
+	use := make(map[config.Target]discovery.Given, len(given))
 	for name, t := range given {
-		use[dnsname.Name(name)] = discovery.Given{Addresses: t.Addresses, From: t.From}
+		use[config.Target(name)] = discovery.Given{Addresses: t.Addresses, From: t.From}
 	}
 	s.instance.tracker.Use(use)
 	s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"meridian/config"
 	"meridian/control"
-	"meridian/dnsname"
 )
 
 // TestSilentResolverDoesNotDelayFirstProbes checks that configured addresses have health states
@@ -19,7 +19,7 @@ func TestSilentResolverDoesNotDelayFirstProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	folder := saveState(t, &savedState{Targets: map[dnsname.Name][]netip.Addr{
+	folder := saveState(t, &savedState{Targets: map[config.Target][]netip.Addr{
 		"known.example.net.": {netip.MustParseAddr("127.0.0.92"), netip.MustParseAddr("224.0.0.1")},
 	}})
 	r := start(t, fmt.Sprintf(`

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"meridian/config"
 	"meridian/discovery"
-	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 	"meridian/snapshot"
@@ -56,7 +56,7 @@ func (l *instance) complete(ctx context.Context, g *generation) error {
 }
 
 // resolve sets the addresses of targets in the pools of a snapshot.
-func (l *instance) resolve(ctx context.Context, from *snapshot.Snapshot, targets map[dnsname.Name]pools.Resolved) (*snapshot.Snapshot, error) {
+func (l *instance) resolve(ctx context.Context, from *snapshot.Snapshot, targets map[config.Target]pools.Resolved) (*snapshot.Snapshot, error) {
 	return buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return from.Resolve(targets) })
 }
 
@@ -92,8 +92,8 @@ func follow(tracker *discovery.Watcher, snapshot *snapshot.Snapshot) *discovery.
 }
 
 // addressesOf converts the addresses of targets for the pools.
-func addressesOf(targets *discovery.Watch) map[dnsname.Name]pools.Resolved {
-	found := map[dnsname.Name]pools.Resolved{}
+func addressesOf(targets *discovery.Watch) map[config.Target]pools.Resolved {
+	found := map[config.Target]pools.Resolved{}
 	for name, addresses := range targets.Addresses() {
 		found[name] = pools.Resolved(addresses)
 	}
@@ -129,7 +129,7 @@ func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, 
 
 // Resolve resolves the targets of a snapshot once, for callers that do not serve, and returns the
 // new snapshot and the targets without an address. Close either snapshot, not both.
-func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o discovery.Options) (*snapshot.Snapshot, []dnsname.Name, error) {
+func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o discovery.Options) (*snapshot.Snapshot, []config.Target, error) {
 	tracker := discovery.New(o)
 	defer tracker.Close()
 	targets := follow(tracker, snapshot)
@@ -138,7 +138,7 @@ func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o discovery.Optio
 	defer cancel()
 	targets.FirstRound(ctx)
 	found := addressesOf(targets)
-	unresolved := slices.DeleteFunc(snapshot.Targets(), func(name dnsname.Name) bool {
+	unresolved := slices.DeleteFunc(snapshot.Targets(), func(name config.Target) bool {
 		_, ok := found[name]
 		return ok
 	})

@@ -24,6 +24,7 @@ const (
 type client struct {
 	dial    Dial
 	servers []netip.AddrPort
+	subnet  netip.Prefix // of the clients to ask for; invalid: none
 }
 
 // ask queries the servers in order, up to two rounds, until one answers with records, no data or no such name. The
@@ -35,7 +36,7 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 		for _, server := range c.servers {
 			answer, err := c.askServer(ctx, server, name, qtype)
 			if err == nil {
-				err = unusable(answer)
+				err = c.unusable(answer)
 			}
 			if err == nil {
 				return answer, nil
@@ -50,8 +51,10 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 }
 
 // unusable returns the reason why the next server must be queried, or nil.
-func unusable(answer *dns.Msg) error {
+func (c *client) unusable(answer *dns.Msg) error {
 	switch {
+	case !c.isForSubnet(answer):
+		return errors.New("a response for another client subnet")
 	case answer.Rcode == dns.RcodeNameError:
 		return nil
 	case answer.Rcode != dns.RcodeSuccess:
@@ -67,6 +70,9 @@ func unusable(answer *dns.Msg) error {
 func (c *client) askServer(ctx context.Context, server netip.AddrPort, name string, qtype uint16) (*dns.Msg, error) {
 	question := new(dns.Msg).SetQuestion(name, qtype) // its id is random
 	question.SetEdns0(udpSize, false)
+	if c.subnet.IsValid() {
+		question.IsEdns0().Option = []dns.EDNS0{optionOf(c.subnet)}
+	}
 	answer, err := c.exchange(ctx, "udp", server, question)
 	if err == nil && (answer.Rcode == dns.RcodeFormatError || answer.Rcode == dns.RcodeNotImplemented) {
 		question.Extra = nil

@@ -1,6 +1,6 @@
 // Package discovery finds the addresses of names in other zones and keeps them current.
 //
-// Terms: a target is such a name, as used by a member of a pool. A server is a recursive server to query. A lookup
+// Terms: a target is such a name, as used by a member of a pool, or the name as clients of a subnet resolve it (RFC 7871). A server is a recursive server to query. A lookup
 // queries the A and AAAA records of a target; each answer lists addresses and has a TTL.
 //
 // A Watcher looks up each target again when its answer expires, in a goroutine for each target, and stores the result:
@@ -25,7 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"meridian/dnsname"
+	"meridian/config"
 	"meridian/polling"
 )
 
@@ -49,7 +49,7 @@ type Options struct {
 	Logger *slog.Logger // nil: slog.Default()
 	// Remembered holds the addresses found by the previous process, by name. They are used until the first lookup:
 	// after a restart without a reachable server, the targets keep their addresses.
-	Remembered map[dnsname.Name][]netip.Addr
+	Remembered map[config.Target][]netip.Addr
 }
 
 // Watcher keeps the addresses of targets current. Its methods are safe for
@@ -57,7 +57,7 @@ type Options struct {
 type Watcher struct {
 	dial     Dial
 	log      *slog.Logger
-	restored map[dnsname.Name][]netip.Addr
+	restored map[config.Target][]netip.Addr
 	limits   *polling.Limits // of concurrent lookups
 	changes  chan struct{}
 	lookups  chan struct{} // capacity 1
@@ -67,12 +67,12 @@ type Watcher struct {
 
 	mu      sync.Mutex // guards the fields below, and the fields of targets marked so
 	targets map[identity]*host
-	given   map[dnsname.Name]Given // see Use
+	given   map[config.Target]Given // see Use
 }
 
-// identity identifies a target: the name and its servers.
+// identity identifies a target: its name and client subnet, and its servers.
 type identity struct {
-	name    dnsname.Name
+	target  config.Target
 	servers string
 }
 
@@ -115,18 +115,18 @@ type Watch struct {
 // Follow watches targets, querying servers in this order. The addresses of targets that are already watched with the
 // same servers are available at once; the others are looked up at once. A target with changed servers starts with the
 // addresses that the former servers had found.
-func (t *Watcher) Follow(servers []netip.AddrPort, names []dnsname.Name) *Watch {
+func (t *Watcher) Follow(servers []netip.AddrPort, targets []config.Target) *Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := &Watch{watcher: t, targets: make([]*host, len(names))}
+	f := &Watch{watcher: t, targets: make([]*host, len(targets))}
 	key := joinedNames(servers)
-	for i, name := range names {
-		id := identity{name, key}
+	for i, target := range targets {
+		id := identity{target, key}
 		g := t.targets[id]
 		if g == nil {
 			g = t.newHost(id, slices.Clone(servers))
 			t.carryOverLocked(g)
-			if from, ok := t.given[name]; ok {
+			if from, ok := t.given[target]; ok {
 				g.followLocked(from) // without a report: its watch starts
 			}
 			t.targets[id] = g
@@ -139,13 +139,13 @@ func (t *Watcher) Follow(servers []netip.AddrPort, names []dnsname.Name) *Watch 
 }
 
 // Remember returns the addresses of all watched targets that have any.
-func (t *Watcher) Remember() map[dnsname.Name][]netip.Addr {
+func (t *Watcher) Remember() map[config.Target][]netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	found := make(map[dnsname.Name][]netip.Addr)
+	found := make(map[config.Target][]netip.Addr)
 	for id, g := range t.targets {
 		if g.known.any() {
-			found[id.name] = g.known.list()
+			found[id.target] = g.known.list()
 		}
 	}
 	return found
@@ -154,14 +154,14 @@ func (t *Watcher) Remember() map[dnsname.Name][]netip.Addr {
 // carryOverLocked sets the addresses of g to those that other servers had found for its name, or to the saved ones.
 func (t *Watcher) carryOverLocked(g *host) {
 	for id, other := range t.targets {
-		if id.name == g.name && other.known.any() {
+		if id.target == g.target && other.known.any() {
 			g.known, g.since = other.known, other.since
 			return
 		}
 	}
-	if addrs := t.restored[g.name]; len(addrs) > 0 {
+	if addrs := t.restored[g.target]; len(addrs) > 0 {
 		g.known, g.since = restore(addrs), time.Now()
-		delete(t.restored, g.name) // once: later results are newer
+		delete(t.restored, g.target) // once: later results are newer
 	}
 }
 
@@ -192,13 +192,13 @@ func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 }
 
 // Addresses returns the addresses of the targets that have any.
-func (f *Watch) Addresses() map[dnsname.Name]Addresses {
+func (f *Watch) Addresses() map[config.Target]Addresses {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	found := make(map[dnsname.Name]Addresses, len(f.targets))
+	found := make(map[config.Target]Addresses, len(f.targets))
 	for _, g := range f.targets {
 		if g.known.any() {
-			found[g.name] = Addresses{g.known.list(), g.since}
+			found[g.target] = Addresses{g.known.list(), g.since}
 		}
 	}
 	return found
@@ -212,17 +212,21 @@ type Status struct {
 	Reason   string    // reason of the last failure, e.g. `A: 192.0.2.53:53: response code SERVFAIL`
 	Next     time.Time // time of the next lookup; past, or zero: it is running
 
+	// SubnetIgnored is set if the last response did not use the client subnet of the target: its addresses are those for the
+	// resolver's own place.
+	SubnetIgnored bool
+
 	From string       // the node that gives the addresses; empty: this one
 	Own  []netip.Addr // with From: found by the last lookup of this node, if others are given
 }
 
 // Status returns the status of all targets; after Close, of none.
-func (f *Watch) Status() map[dnsname.Name]Status {
+func (f *Watch) Status() map[config.Target]Status {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	all := make(map[dnsname.Name]Status, len(f.targets))
+	all := make(map[config.Target]Status, len(f.targets))
 	for _, g := range f.targets {
-		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next, g.from, g.otherLocked()}
+		all[g.target] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next, g.subnetIgnored, g.from, g.otherLocked()}
 	}
 	return all
 }

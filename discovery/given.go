@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"meridian/dnsname"
+	"meridian/config"
 )
 
 // Given holds the addresses of a target that another node has found.
@@ -22,18 +22,18 @@ type Result struct {
 
 // Use makes targets have the addresses that other nodes give, in place of those of their own lookups. A target that is given no
 // more keeps the last addresses, and its next lookups change them as they change those of earlier lookups.
-func (t *Watcher) Use(given map[dnsname.Name]Given) {
+func (t *Watcher) Use(given map[config.Target]Given) {
 	for _, report := range t.use(given) {
 		report()
 	}
 }
 
-func (t *Watcher) use(given map[dnsname.Name]Given) (reports []func()) {
+func (t *Watcher) use(given map[config.Target]Given) (reports []func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.given = given
 	for _, g := range t.targets {
-		if from, ok := given[g.name]; ok {
+		if from, ok := given[g.target]; ok {
 			reports = append(reports, g.followLocked(from))
 		} else {
 			g.from = ""
@@ -43,12 +43,12 @@ func (t *Watcher) use(given map[dnsname.Name]Given) (reports []func()) {
 }
 
 // Results returns the results of the lookups of all watched targets.
-func (t *Watcher) Results() map[dnsname.Name]Result {
+func (t *Watcher) Results() map[config.Target]Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make(map[dnsname.Name]Result, len(t.targets))
+	all := make(map[config.Target]Result, len(t.targets))
 	for id, g := range t.targets {
-		all[id.name] = Result{g.known.list(), g.found, g.failing.failures > 0}
+		all[id.target] = Result{g.known.list(), g.found, g.failing.failures > 0}
 	}
 	return all
 }

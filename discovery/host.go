@@ -41,6 +41,8 @@ type host struct {
 	from      string       // the node that gives the addresses; empty: this one
 	last      []netip.Addr // found by the last lookup that found any
 	found     bool         // a lookup has found any
+
+	subnetIgnored bool // in the last response
 }
 
 // failureStreak describes consecutive failed lookups.
@@ -54,7 +56,7 @@ func (t *Watcher) newHost(id identity, servers []netip.AddrPort) *host {
 	g := &host{
 		identity:  id,
 		watcher:   t,
-		client:    client{dial: t.dial, servers: servers},
+		client:    client{dial: t.dial, servers: servers, subnet: id.target.Subnet()},
 		firstDone: make(chan struct{}),
 		since:     time.Now(),
 	}
@@ -103,7 +105,7 @@ func (g *host) refresh() time.Duration {
 	var errs [families]error
 	var both sync.WaitGroup
 	for f := range families {
-		both.Go(func() { answers[f], errs[f] = g.client.lookup(g.ctx, string(g.name), f) })
+		both.Go(func() { answers[f], errs[f] = g.client.lookup(g.ctx, string(g.target.Name()), f) })
 	}
 	both.Wait()
 	if g.ctx.Err() != nil {
@@ -114,6 +116,7 @@ func (g *host) refresh() time.Duration {
 		errs[ipv6] = errs[ipv4]
 	}
 	g.update(answers, errs)
+	g.noteSubnet(answers, errs)
 	wait := g.logOutcome(answers, errs)
 	select {
 	case g.watcher.lookups <- struct{}{}:
@@ -157,7 +160,7 @@ func (g *host) changedLocked(before, now []netip.Addr) (report func()) {
 		return func() {}
 	}
 	g.since = time.Now()
-	attributes := []any{"target", string(g.name), "addresses", list(now), "added", list(without(now, before)), "removed", list(without(before, now))}
+	attributes := []any{"target", string(g.target), "addresses", list(now), "added", list(without(now, before)), "removed", list(without(before, now))}
 	if g.from != "" {
 		attributes = append(attributes, "from", g.from)
 	}
@@ -170,17 +173,38 @@ func (g *host) changedLocked(before, now []netip.Addr) (report func()) {
 	}
 }
 
+// noteSubnet records whether a response ignored the client subnet, and logs when that begins.
+func (g *host) noteSubnet(answers [families]found, errs [families]error) {
+	ignored := false
+	for f := range families {
+		if errs[f] != nil {
+			return // without a response it stays as it is
+		}
+		ignored = ignored || answers[f].subnetIgnored
+	}
+	g.watcher.mu.Lock()
+	before := g.subnetIgnored
+	g.subnetIgnored = ignored
+	g.watcher.mu.Unlock()
+	switch {
+	case ignored && !before:
+		g.watcher.log.Warn("the resolver ignores the client subnet of a target; it has the addresses for the resolver's own place", "target", string(g.target))
+	case before && !ignored:
+		g.watcher.log.Info("the resolver uses the client subnet of a target", "target", string(g.target))
+	}
+}
+
 // logLimits warns of unused addresses in an answer if they changed.
 func (g *host) logLimits(answers [families]found, left int) {
 	useless := slices.Concat(answers[ipv4].unusable, answers[ipv6].unusable)
 	slices.SortFunc(useless, netip.Addr.Compare)
 	if !slices.Equal(useless, g.unusable) && len(useless) > 0 {
 		g.watcher.log.Warn("target has unusable addresses; ignoring them",
-			"target", string(g.name), "addresses", list(useless))
+			"target", string(g.target), "addresses", list(useless))
 	}
 	if left > 0 && g.ignored == 0 {
 		g.watcher.log.Warn("target has too many addresses; ignoring the rest",
-			"target", string(g.name), "limit", maxAddresses, "ignored", left)
+			"target", string(g.target), "limit", maxAddresses, "ignored", left)
 	}
 	g.unusable, g.ignored = useless, left
 }
@@ -203,7 +227,7 @@ func (g *host) logOutcome(answers [families]found, errs [families]error) time.Du
 		}
 	}
 	before := g.recordFailure(errs)
-	log := g.watcher.log.With("target", string(g.name))
+	log := g.watcher.log.With("target", string(g.target))
 	if errs == [families]error{} {
 		if before.failures > 0 {
 			log.Info("target can be resolved again", "failures", before.failures)

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"meridian/dnsname"
+	"meridian/config"
 )
 
 // withWatcher runs test in a synctest bubble, with a watcher that queries book and writes to log.
@@ -23,14 +23,14 @@ func withWatcher(t *testing.T, entries map[string][]string, test func(t *testing
 }
 
 // follow makes tracker follow targets and waits for the first round.
-func follow(tracker *Watcher, names ...dnsname.Name) *Watch {
+func follow(tracker *Watcher, names ...config.Target) *Watch {
 	f := tracker.Follow(servers("192.0.2.53:53"), names)
 	f.FirstRound(context.Background())
 	return f
 }
 
 // addressesOf returns the current addresses of a target.
-func addressesOf(f *Watch, name dnsname.Name) string { return list(f.Addresses()[name].Addresses) }
+func addressesOf(f *Watch, name config.Target) string { return list(f.Addresses()[name].Addresses) }
 
 // wait lets synthetic time pass.
 func wait(d time.Duration) {
@@ -151,7 +151,7 @@ func TestFirstFailureIsRetriedSoon(t *testing.T) {
 	withWatcher(t, map[string][]string{
 		"lb.example. A": {"SERVFAIL"}, "lb.example. AAAA": {"SERVFAIL"},
 	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
-		f := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"lb.example."})
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Target{"lb.example."})
 		expect(t, "unresolved", f.FirstRound(t.Context()), 1)
 		expect(t, "addresses", len(f.Addresses()), 0)
 		if got := log.take(); !strings.Contains(got, "it has no address yet") || strings.Contains(got, "addresses=") {
@@ -169,7 +169,7 @@ func TestFirstRoundEndsWithItsContext(t *testing.T) {
 		"slow.example. A": {"silence"}, "slow.example. AAAA": {"silence"},
 		"fast.example. A": {"fast.example. 60 A 192.0.2.1"},
 	}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
-		f := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"slow.example.", "fast.example."})
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Target{"slow.example.", "fast.example."})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begun := time.Now()
@@ -184,7 +184,7 @@ func TestFollowedTargetKeepsItsAddresses(t *testing.T) {
 	withWatcher(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
 		before := follow(tracker, "lb.example.", "lb.example.", "old.example.")
 		b.count()
-		after := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"lb.example.", "new.example."})
+		after := tracker.Follow(servers("192.0.2.53:53"), []config.Target{"lb.example.", "new.example."})
 		expect(t, "known at once", addressesOf(after, "lb.example."), "192.0.2.1")
 		before.Close()
 		before.Close()
@@ -209,7 +209,7 @@ func TestChangedServersStartWithKnownAddresses(t *testing.T) {
 	withWatcher(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
 		before := follow(tracker, "lb.example.")
 		b.set("lb.example. A", "SERVFAIL")
-		after := tracker.Follow(servers("192.0.2.54:53"), []dnsname.Name{"lb.example."})
+		after := tracker.Follow(servers("192.0.2.54:53"), []config.Target{"lb.example."})
 		before.Close()
 		expect(t, "unresolved", after.FirstRound(t.Context()), 0)
 		expect(t, "addresses", addressesOf(after, "lb.example."), "192.0.2.1")
@@ -239,9 +239,9 @@ func TestIgnoredAddressesAreLoggedOnce(t *testing.T) {
 
 func TestConcurrentLookupsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var names []dnsname.Name
+		var names []config.Target
 		for i := range 3 * maxPrompt {
-			names = append(names, dnsname.Name("lb"+numbered(i).String()+".example."))
+			names = append(names, config.Target("lb"+numbered(i).String()+".example."))
 		}
 		b := newBook(map[string][]string{})
 		for _, name := range names {
@@ -262,10 +262,10 @@ func TestConcurrentLookupsAreLimited(t *testing.T) {
 // that can be resolved.
 func TestSilentTargetsDoNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var silent []dnsname.Name
+		var silent []config.Target
 		b := newBook(map[string][]string{"good.example. A": {"good.example. 1 A 192.0.2.1"}, "good.example. AAAA": {}})
 		for i := range 3 * maxSlow {
-			name := dnsname.Name("lb" + numbered(i).String() + ".example.")
+			name := config.Target("lb" + numbered(i).String() + ".example.")
 			silent = append(silent, name)
 			b.set(string(name)+" A", "silence")
 			b.set(string(name)+" AAAA", "silence")
@@ -275,7 +275,7 @@ func TestSilentTargetsDoNotDelayOthers(t *testing.T) {
 		tracker.Follow(servers("192.0.2.53:53"), silent)
 		wait(2 * time.Minute)
 		for range 20 {
-			f := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"good.example."})
+			f := tracker.Follow(servers("192.0.2.53:53"), []config.Target{"good.example."})
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			expect(t, "unresolved", f.FirstRound(ctx), 0)
 			cancel()
@@ -287,7 +287,7 @@ func TestSilentTargetsDoNotDelayOthers(t *testing.T) {
 
 func TestCloseEndsRunningLookups(t *testing.T) {
 	withWatcher(t, map[string][]string{"lb.example. A": {"silence"}}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
-		f := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"lb.example."})
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Target{"lb.example."})
 		synctest.Wait()
 		begun := time.Now()
 		tracker.Close()

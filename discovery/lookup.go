@@ -23,6 +23,8 @@ type found struct {
 	addrs    []netip.Addr // distinct, and a client can connect to them
 	unusable []netip.Addr // no client can connect to them
 	ttl      time.Duration
+
+	subnetIgnored bool // a response did not use the client subnet of the question
 }
 
 // qtypes holds the query type of each family.
@@ -41,6 +43,7 @@ func (c *client) lookup(ctx context.Context, name string, f family) (found, erro
 		if err := w.follow(answer); err != nil {
 			return found{}, err
 		}
+		w.subnetIgnored = w.subnetIgnored || c.subnet.IsValid() && subnetOf(answer) == nil
 		switch {
 		case answer.Rcode == dns.RcodeNameError:
 			return found{}, fmt.Errorf("response code NXDOMAIN: there is no name %q", w.name)
@@ -65,6 +68,8 @@ type walk struct {
 	ttl      time.Duration
 	addrs    []netip.Addr
 	unusable []netip.Addr
+
+	subnetIgnored bool
 }
 
 // follow follows the aliases in an answer. It does not rely on the order of records.
@@ -125,7 +130,7 @@ func connectable(addr netip.Addr) bool {
 func (w *walk) lower(ttl time.Duration) { w.ttl = min(w.ttl, ttl) }
 
 func (w *walk) found() found {
-	return found{addrs: w.addrs, unusable: w.unusable, ttl: max(w.ttl, minTTL)}
+	return found{addrs: w.addrs, unusable: w.unusable, ttl: max(w.ttl, minTTL), subnetIgnored: w.subnetIgnored}
 }
 
 // ttlOf returns a record's TTL; one with the highest bit set is 0 (RFC 2181 8).

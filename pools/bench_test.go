@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"meridian/config"
-	"meridian/dnsname"
 )
 
 // eightRegions returns a pool of two members in each of eight regions, and eight
@@ -141,9 +140,9 @@ func BenchmarkApply(b *testing.B) {
 // BenchmarkResolve gives one target among 100,000 members a new address.
 func BenchmarkResolve(b *testing.B) {
 	cfg := manyPools(b, 6250)
-	found := map[dnsname.Name]Resolved{}
+	found := map[config.Target]Resolved{}
 	for i := range cfg.Pools {
-		name := dnsname.Name(fmt.Sprintf("lb%d.example.", i))
+		name := config.Target(fmt.Sprintf("lb%d.example.", i))
 		m := &cfg.Pools[i].Members[3]
 		found[name] = Resolved{Addresses: m.Addresses}
 		m.Target, m.Addresses = name, nil

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/dnsname"
 )
 
 // Resolved is the last resolution of a member's target.
@@ -18,7 +17,7 @@ type Resolved struct {
 // that have a target. A target that is missing has no address, and its
 // members are not eligible. Everything that does not depend on them is shared with t. As after
 // Compile, the new tree has neither health states nor overrides: see [Tree.CarryOver].
-func (t *Tree) Resolve(targets map[dnsname.Name]Resolved) (*Tree, error) {
+func (t *Tree) Resolve(targets map[config.Target]Resolved) (*Tree, error) {
 	return t.unresolved.resolve(targets)
 }
 

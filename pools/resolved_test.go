@@ -6,21 +6,21 @@ import (
 	"testing"
 	"time"
 
-	"meridian/dnsname"
+	"meridian/config"
 	"meridian/health"
 )
 
 // resolve sets the addresses of a tree's targets: NAME=ADDRESS,ADDRESS...
 func resolve(t *testing.T, tree *Tree, targets ...string) *Tree {
 	t.Helper()
-	found := map[dnsname.Name]Resolved{}
+	found := map[config.Target]Resolved{}
 	for _, target := range targets {
 		name, list, _ := strings.Cut(target, "=")
 		r := Resolved{Since: time.Unix(1e9, 0).UTC()}
 		for a := range strings.SplitSeq(list, ",") {
 			r.Addresses = append(r.Addresses, netip.MustParseAddr(a))
 		}
-		found[dnsname.Name(name)] = r
+		found[config.Target(name)] = r
 	}
 	next, err := tree.Resolve(found)
 	if err != nil {

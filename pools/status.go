@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/health"
 )
@@ -30,10 +31,10 @@ type PoolStatus struct {
 // pool live, or not live and why.
 type MemberStatus struct {
 	Member    string
-	Region    string       // empty: none
-	Nested    string       // the nested pool; empty: an endpoint
-	Target    dnsname.Name // the name that its addresses come from; empty: none
-	CName     dnsname.Name // the name that is answered; empty: none
+	Region    string        // empty: none
+	Nested    string        // the nested pool; empty: an endpoint
+	Target    config.Target // the name that its addresses come from; empty: none
+	CName     dnsname.Name  // the name that is answered; empty: none
 	Enabled   bool
 	Weight    int
 	State     string    // see above

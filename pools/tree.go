@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/health"
 	"meridian/pools/internal/bitset"
@@ -81,10 +80,10 @@ type shape struct {
 
 // addressing is the part of a tree that depends on the addresses of targets.
 type addressing struct {
-	resolved      map[dnsname.Name]Resolved // the resolved targets of members
-	pools         []pool                    // by ID
-	members       []member                  // pool after pool, in the order written
-	refs          []addrRef                 // of a member: its IPv4 addresses, then its IPv6 ones
+	resolved      map[config.Target]Resolved // the resolved targets of members
+	pools         []pool                     // by ID
+	members       []member                   // pool after pool, in the order written
+	refs          []addrRef                  // of a member: its IPv4 addresses, then its IPv6 ones
 	v4            [][4]byte
 	v6            [][16]byte
 	soleAddresses []soleAddresses // pool after pool, for those that fastDecide handles

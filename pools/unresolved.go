@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"meridian/config"
-	"meridian/dnsname"
 )
 
 // unresolved is a compiled configuration before the targets of members are resolved. Resolve
@@ -40,7 +39,7 @@ func (c *compiler) newUnresolved() *unresolved {
 }
 
 // resolve builds a tree with these addresses of targets.
-func (b *unresolved) resolve(targets map[dnsname.Name]Resolved) (*Tree, error) {
+func (b *unresolved) resolve(targets map[config.Target]Resolved) (*Tree, error) {
 	t := &Tree{shape: b.shape, addressing: b.addressing, unresolved: b}
 	t.resolved = targets
 	c := &compiler{tree: t, cfg: b.cfg, checks: b.checks, numbering: b.numbers.clone()}

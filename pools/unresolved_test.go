@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/health"
 )
@@ -46,8 +45,8 @@ func TestResolveMatchesCompile(t *testing.T) {
 }
 
 // giveTargets gives some endpoints a target in place of their addresses, and returns the targets.
-func giveTargets(rnd *rand.Rand, cfg *config.Config) []dnsname.Name {
-	names := []dnsname.Name{"a.example.net.", "b.example.net.", "c.example.net."}
+func giveTargets(rnd *rand.Rand, cfg *config.Config) []config.Target {
+	names := []config.Target{"a.example.net.", "b.example.net.", "c.example.net."}
 	for i := range cfg.Pools {
 		if rnd.IntN(3) == 0 {
 			cfg.Pools[i].MaxEjection = config.MaxEjection{Percent: 50, Window: time.Minute}
@@ -62,8 +61,8 @@ func giveTargets(rnd *rand.Rand, cfg *config.Config) []dnsname.Name {
 }
 
 // randomResolved returns addresses for most of the targets.
-func randomResolved(rnd *rand.Rand, names []dnsname.Name) map[dnsname.Name]Resolved {
-	found := map[dnsname.Name]Resolved{}
+func randomResolved(rnd *rand.Rand, names []config.Target) map[config.Target]Resolved {
+	found := map[config.Target]Resolved{}
 	for _, name := range names {
 		var r Resolved
 		for range 1 + rnd.IntN(3) {
@@ -83,7 +82,7 @@ func randomResolved(rnd *rand.Rand, names []dnsname.Name) map[dnsname.Name]Resol
 }
 
 // written returns a tree of cfg with the addresses of targets as if they were configured.
-func written(t *testing.T, cfg *config.Config, where *geo.Locator, found map[dnsname.Name]Resolved) *Tree {
+func written(t *testing.T, cfg *config.Config, where *geo.Locator, found map[config.Target]Resolved) *Tree {
 	t.Helper()
 	copied := *cfg
 	copied.Pools = slices.Clone(cfg.Pools)
@@ -161,7 +160,7 @@ func TestResolveLimitsTheAddressesOfATarget(t *testing.T) {
 	for i := range many.Addresses {
 		many.Addresses[i] = netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 	}
-	_, err := tree.Resolve(map[dnsname.Name]Resolved{"lb.example.net.": many})
+	_, err := tree.Resolve(map[config.Target]Resolved{"lb.example.net.": many})
 	if err == nil {
 		t.Fatal("65536 addresses of one target are accepted")
 	}

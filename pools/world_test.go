@@ -125,7 +125,7 @@ func worldMember(t testing.TB, cfg *config.Config, name, check string, options [
 		case "pool":
 			m.Pool = value
 		case "target":
-			m.Target = dnsname.Name(value)
+			m.Target = config.Target(value)
 		case "match":
 			m.Match = worldMatch(t, value)
 		case "cname":

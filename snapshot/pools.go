@@ -1,15 +1,15 @@
 package snapshot
 
 import (
-	"meridian/dnsname"
+	"meridian/config"
 	"meridian/geo"
 	"meridian/pools"
 )
 
 // Targets lists the target names of pool members, each once, in configuration order.
-func (s *Snapshot) Targets() []dnsname.Name {
-	var names []dnsname.Name
-	seen := map[dnsname.Name]bool{}
+func (s *Snapshot) Targets() []config.Target {
+	var names []config.Target
+	seen := map[config.Target]bool{}
 	for i := range s.Config.Pools {
 		for j := range s.Config.Pools[i].Members {
 			if name := s.Config.Pools[i].Members[j].Target; name != "" && !seen[name] {
@@ -23,7 +23,7 @@ func (s *Snapshot) Targets() []dnsname.Name {
 
 // Resolve returns s with these addresses for the targets of members. The two share everything except the pools. Close
 // one of them when neither is read any more.
-func (s *Snapshot) Resolve(targets map[dnsname.Name]pools.Resolved) (*Snapshot, error) {
+func (s *Snapshot) Resolve(targets map[config.Target]pools.Resolved) (*Snapshot, error) {
 	tree, err := s.Pools.Resolve(targets)
 	if err != nil {
 		return nil, err

@@ -15,10 +15,10 @@ import (
 
 func TestTargetsAreListedOnce(t *testing.T) {
 	cfg := &config.Config{Pools: make([]config.Pool, 1)}
-	for _, name := range []dnsname.Name{"b.example.", "", "a.example.", "b.example."} {
+	for _, name := range []config.Target{"b.example.", "", "a.example.", "b.example."} {
 		cfg.Pools[0].Members = append(cfg.Pools[0].Members, config.Member{Target: name})
 	}
-	if got := (&Snapshot{Config: cfg}).Targets(); !slices.Equal(got, []dnsname.Name{"b.example.", "a.example."}) {
+	if got := (&Snapshot{Config: cfg}).Targets(); !slices.Equal(got, []config.Target{"b.example.", "a.example."}) {
 		t.Errorf("targets %q", got)
 	}
 }
@@ -37,7 +37,7 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 		t.Fatal(err)
 	}
 	defer before.Close()
-	after, err := before.Resolve(map[dnsname.Name]pools.Resolved{"lb.example.net.": {}})
+	after, err := before.Resolve(map[config.Target]pools.Resolved{"lb.example.net.": {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,8 @@ func TestTargetsPageExamplesBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(examples) != 2 {
-		t.Fatalf("%d examples, want that of target and that of cname", len(examples))
+	if len(examples) != 3 {
+		t.Fatalf("%d examples, want those of target, of ecs: region and of cname", len(examples))
 	}
 	for _, example := range examples {
 		cfg, warnings, err := config.Parse("targets.md", example[1])

@@ -16,12 +16,12 @@ func (c *compiler) checkTargets() {
 			if m.Target == "" {
 				continue
 			}
-			found := c.s.Lookup(m.Target.Wire(), dns.TypeA)
+			found := c.s.Lookup(m.Target.Name().Wire(), dns.TypeA)
 			if found.Kind == Refused || found.Kind == Referral {
 				continue
 			}
 			path := fmt.Sprintf("pools.%s.members[%d].target", p.Name, j)
-			what := fmt.Sprintf("target %q is in zone %q, which this server answers itself", m.Target, c.cfg.Zones[found.Zone].Name)
+			what := fmt.Sprintf("target %q is in zone %q, which this server answers itself", m.Target.Name(), c.cfg.Zones[found.Zone].Name)
 			c.errs = append(c.errs, c.cfg.ErrorAt(m.Pos, path, what, "write addresses, or the pool that the name is bound to"))
 		}
 	}

@@ -215,7 +215,7 @@ func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *sna
 // placeholderAddresses gives each target an unused address of either family, the same on
 // both sides: a forecast resolves nothing and reports traffic by member.
 func placeholderAddresses(before, after *snapshot.Snapshot) (*snapshot.Snapshot, *snapshot.Snapshot, error) {
-	addresses := make(map[dnsname.Name]pools.Resolved)
+	addresses := make(map[config.Target]pools.Resolved)
 	for _, side := range []*snapshot.Snapshot{before, after} {
 		for _, name := range side.Targets() {
 			if _, known := addresses[name]; !known {

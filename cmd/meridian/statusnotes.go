@@ -7,14 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"meridian/config"
 	"meridian/control"
-	"meridian/dnsname"
 )
 
 // printNotes prints, below the members of a pool, notes for which there is no column:
 // problems that need action but do not change a health state.
 func printNotes(w io.Writer, p *control.PoolStatus, now time.Time) {
-	seen := map[dnsname.Name]bool{}
+	seen := map[config.Target]bool{}
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Resolving != nil && len(m.Addresses) > 0 && !seen[m.Target] { // without addresses, the member's reason says it
@@ -60,13 +60,15 @@ func printWarnings(w io.Writer, addresses []control.AddressStatus) {
 }
 
 // describeResolving describes a target that keeps its last addresses because it cannot be
-// resolved, or has those of another node because of that or although this node finds others; empty: neither.
+// resolved, has those of another node because of that or although this node finds others, or has those for another place; empty: none.
 func describeResolving(r *control.ResolvingStatus, now time.Time) string {
 	switch {
 	case r.From != "" && r.Failures > 0:
 		return fmt.Sprintf("has the addresses that %s finds, not resolvable here for %s: %s", r.From, age(r.Failing, now), r.Why)
 	case len(r.Own) > 0:
 		return fmt.Sprintf("has the addresses that %s finds; this node finds %s", r.From, joinAddresses(r.Own))
+	case r.Failures == 0 && r.SubnetIgnored:
+		return "has the addresses for the resolver's own place: the resolver ignores the client subnet"
 	case r.Failures == 0:
 		return ""
 	}
