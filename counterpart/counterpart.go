@@ -28,7 +28,7 @@ const startTime = time.Minute
 // debian holds the Debian package of each program that does not have its name.
 var debian = map[string]string{
 	"cc": "gcc", "kdig": "knot-dnsutils", "knotc": "knot", "knotd": "knot", "named-checkconf": "bind9-utils", "nsd-checkconf": "nsd", "dig": "bind9-dnsutils", "delv": "bind9-dnsutils", "nsupdate": "bind9-dnsutils", "dnssec-cds": "bind9-utils", "dnssec-verify": "bind9-utils", "drill": "ldnsutils", "ldns-compare-zones": "ldnsutils", "ldns-verify-zone": "ldnsutils", "etcd": "etcd-server", "etcdctl": "etcd-client", "fstrm_capture": "fstrm-bin", "gtlsclient": "ngtcp2-client", "groff": "groff-base", "ip": "iproute2", "named": "bind9", "named-compilezone": "bind9-utils",
-	"nginx": "nginx-light", "node": "nodejs", "nsenter": "util-linux", "prometheus": "prometheus", "promtool": "prometheus",
+	"nginx": "nginx-light", "pdns_control": "pdns-server", "pdns_server": "pdns-backend-sqlite3", "pdnsutil": "pdns-server", "node": "nodejs", "nsenter": "util-linux", "prometheus": "prometheus", "promtool": "prometheus",
 	"setsid": "util-linux", "sleep": "coreutils", "systemd-analyze": "systemd",
 }
 
