@@ -19,7 +19,7 @@ type CatalogEntry struct {
 }
 
 // noServer is the name server of a catalog: nothing is delegated to it (RFC 9432 4.1).
-const noServer = "invalid."
+const noServer dnsname.Name = "invalid."
 
 // catalogs reads the catalogs: zones that list the zones of this server for others, or those of others for this one.
 func (d *decoder) catalogs(to *[]Zone) setter {
@@ -60,6 +60,10 @@ func (d *decoder) catalog(n *yaml.Node, z *Zone) {
 	if yamldoc.Child(n, "primaries") != nil {
 		z.Consumed = consumer
 		d.checkConsumed(n, z)
+		return
+	}
+	if noServer.Within(z.Name) { // the server would be within the zone, and need an address
+		d.errorAt(keyAt(z.Pos), "a catalog cannot be named "+quote(keyText(z.Name))+": its nameserver is invalid., as that of all catalogs", "write a name within it, such as catalog.invalid")
 		return
 	}
 	z.Nameservers, z.Contact = []Nameserver{{Name: noServer, Pos: z.Pos}}, noServer

@@ -89,7 +89,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	printOverrides(w, s)
 	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
-	printFrozen(w, s.Frozen)
+	printFrozen(w, s.Frozen, s.At)
 	printCopies(w, s.Secondaries)
 	printConflicts(w, s.Catalogs)
 	printErrorReports(w, s)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -199,7 +200,7 @@ func (o *zoneOptions) print(z *control.Zone, out io.Writer) error {
 	w := &textWriter{w: out}
 	w.line("zone %s: serial %d, %d names, %d records, %d balanced, from %s", z.Zone, z.Serial, z.Names, z.Records, z.Balanced, originOf(z))
 	if z.Frozen != nil {
-		w.line("  updates are refused: %s", z.Frozen.String())
+		w.line("  updates are refused: %s", frozenText(z.Frozen, time.Now()))
 	}
 	if z.Catalog != "" {
 		w.line("  in catalog %s", z.Catalog)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +88,7 @@ func (o *zoneOptions) setFrozen(c *cobra.Command, verb string, request admin.Zon
 	if verb == "freeze" {
 		fmt.Fprintf(out, "zone %s: %s; updates are refused until meridian zone thaw %s\n", zone.Zone, zone.String(), strings.TrimSuffix(string(zone.Zone), "."))
 	} else {
-		fmt.Fprintf(out, "zone %s: updates are made again; it was %s\n", zone.Zone, zone.String())
+		fmt.Fprintf(out, "zone %s: updates are made again; it was %s\n", zone.Zone, frozenText(&zone, time.Now()))
 	}
 	if zone.Warning != "" {
 		fmt.Fprintln(c.ErrOrStderr(), "WARNING:", zone.Warning)
@@ -96,8 +97,17 @@ func (o *zoneOptions) setFrozen(c *cobra.Command, verb string, request admin.Zon
 }
 
 // printFrozen prints the zones of which updates are refused.
-func printFrozen(w io.Writer, all []control.FrozenZone) {
+func printFrozen(w io.Writer, all []control.FrozenZone, now time.Time) {
 	for i := range all {
-		fmt.Fprintf(w, "WARNING: zone %s: updates are refused: %s; meridian zone thaw ends it\n", all[i].Zone, all[i].String())
+		fmt.Fprintf(w, "WARNING: zone %s: updates are refused: %s; meridian zone thaw ends it\n", all[i].Zone, frozenText(&all[i], now))
 	}
+}
+
+// frozenText says for how long updates of a zone are refused, and why.
+func frozenText(f *control.FrozenZone, now time.Time) string {
+	text := "frozen for " + age(f.Since, now)
+	if f.Reason != "" {
+		text += ": " + f.Reason
+	}
+	return text
 }

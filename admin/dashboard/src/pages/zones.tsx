@@ -4,6 +4,7 @@ import { h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import { useStore } from "../store";
+import { ago } from "../format";
 import { Card, Facts, Filter, Problem, Table } from "../ui";
 import { Keys } from "./keys";
 import type { Params } from "../route";
@@ -22,7 +23,7 @@ export function Zones(_: Params) {
       <Facts rows={[
         ["Serial", String(z.serial)],
         ["Names", `${z.names.toLocaleString("en")}, ${z.balanced.toLocaleString("en")} answered by pools`], ["Static records", z.records.toLocaleString("en")],
-        ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.frozen ? [["Updates", `refused: frozen since ${z.frozen.since}${z.frozen.reason ? `, ${z.frozen.reason}` : ""}`] as [string, string]] : []), ...(z.file ? [["File", z.file] as [string, string]] : []),
+        ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.frozen ? [["Updates", `refused: frozen for ${ago(z.frozen.since)}${z.frozen.reason ? `, ${z.frozen.reason}` : ""}`] as [string, string]] : []), ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
       {keys.filter(k => k.zone === z.zone).map(k => <Keys key={k.zone} z={k} />)}
       <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool} ${b.view ?? ""}`.includes(filter))} id={b => `${b.name} ${b.view ?? ""} ${b.type ?? ""}`} empty="No name is bound to a pool." columns={[
