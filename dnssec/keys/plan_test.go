@@ -36,6 +36,7 @@ type world struct {
 	operator   bool       // an operator hands over DS records; the parent does not read CDS records
 	generated  int
 	rolled     int
+	lagged     int // checks with a secondary that is behind
 }
 
 // instant is what resolvers could fetch at one second.
@@ -131,15 +132,22 @@ func (w *world) submitted() [][]byte {
 	return [][]byte{s.Key.DS(dnssec.SHA256)}
 }
 
+// lag returns how far a secondary with signatures of this server may be behind: as far as both times of safety allow.
+func (w *world) lag() time.Duration { return min(w.policy.PublishSafety, w.policy.RetireSafety) }
+
 // check validates as each resolver could now: with DS records, keys and records that it fetched at any times that their
-// TTLs allow.
+// TTLs allow, each from this server or from a secondary that is behind.
 func (w *world) check() {
 	last := len(w.history) - 1
 	oldest := func(d time.Duration) int { return max(0, last-int(d/time.Second)) }
+	lag := w.lag()
+	if lag > 0 {
+		w.lagged++
+	}
 	for at := oldest(w.policy.Parent.DSTTL); at <= last; at++ {
 		for _, ds := range w.history[at].ds {
-			for key := oldest(w.policy.DNSKEYTTL); key <= last; key++ {
-				for data := oldest(min(time.Duration(w.maxTTL)*time.Second, w.policy.Validity)); data <= last; data++ {
+			for key := oldest(w.policy.DNSKEYTTL + lag); key <= last; key++ {
+				for data := oldest(min(time.Duration(w.maxTTL)*time.Second, w.policy.Validity) + lag); data <= last; data++ {
 					if err := validate(ds, &w.history[key], &w.history[data]); err != nil {
 						w.t.Fatalf("second %d, %+v: DS of second %d, DNSKEY of %d, records of %d: %v\n%s", last, w.policy, at, key, data, err, w.show())
 					}
@@ -190,7 +198,7 @@ func (w *world) show() string {
 
 // TestEveryResolverValidatesAtEveryInstant changes policies and rolls keys at random times.
 func TestEveryResolverValidatesAtEveryInstant(t *testing.T) {
-	generated := 0
+	generated, lagged := 0, 0
 	for seed := range uint64(15) {
 		w := newWorld(t, seed)
 		for w.now < 120 {
@@ -210,9 +218,12 @@ func TestEveryResolverValidatesAtEveryInstant(t *testing.T) {
 			w.step(roll)
 			w.check()
 		}
-		generated += w.generated
+		generated, lagged = generated+w.generated, lagged+w.lagged
 	}
 	if generated < 15*4 {
 		t.Errorf("%d keys generated in 15 worlds: the rollovers are not exercised", generated)
+	}
+	if lagged < 15*120/4 {
+		t.Errorf("%d checks with a secondary that is behind", lagged)
 	}
 }
