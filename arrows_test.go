@@ -84,6 +84,7 @@ var below = map[string][]string{
 	"bench/forge":     {"counterpart"},
 	"bench/gen":       {"config", "counterpart"},
 	"bench/growth":    {"config"},
+	"bench/nodes":     {"cluster", "cluster/etcd", "cluster/observation", "config", "health"},
 	"bench/quicload":  {},
 	"bench/stall":     {},
 	"bench/table":     {},
