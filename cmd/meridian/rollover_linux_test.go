@@ -34,7 +34,7 @@ zones:
   changing.example.com: {file: child.zone, ttl: 1, dnssec: changing, names: {www: {pool: web}}}
 `
 
-const rolloverTimes = `validity: 30s, refresh: 5s, inception: 2s, dnskey_ttl: 1s, publish_safety: 1s, retire_safety: 1s, ` +
+const rolloverTimes = `validity: 30s, refresh: 5s, inception: 2s, dnskey_ttl: 1s, publish_safety: 3s, retire_safety: 3s, ` +
 	`parent: {servers: ["` + parentAddress + `:53"], ds_ttl: 1s, propagation: 0s}`
 
 const childZone = `$TTL 1
