@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,18 +49,27 @@ func (a *api) sharedGet(w http.ResponseWriter, r *http.Request, generation strin
 // sharedPut gives a configuration to the nodes of the cluster.
 func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values, request control.SharedRequest) (subject string) {
 	const shared = "the shared configuration"
-	if canary := words.Get("canary"); strings.Contains(canary, "%") {
+	if canary := words.Get("canary"); canary == "" && words.Has("canary") {
+		problem(w, http.StatusBadRequest, "canary: it is empty, and all nodes would get the configuration at once", "write nodes, such as ams1,fra1, or a share of the clients, such as 5%; or leave canary out")
+		return shared
+	} else if strings.Contains(canary, "%") {
 		if request.Parts = parseParts(canary); request.Parts == 0 {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is not a share of the clients", canary), "a share is from 0.01% to 99.99%, such as 5%, in a URL 5%25; or names of nodes, such as ams1,fra1")
+			problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is not a share of the clients", canary), "a share is from 0.01% to 99.99%, with two decimals at most, such as 5%, in a URL 5%25; or names of nodes, such as ams1,fra1")
 			return shared
 		}
 	} else if canary != "" {
 		request.Canary = strings.Split(canary, ",")
+		slices.Sort(request.Canary)
+		request.Canary = slices.Compact(request.Canary)
 	}
 	request.For = defaultCanary
 	if text := words.Get("for"); text != "" {
 		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 || len(request.Canary) == 0 && request.Parts == 0 {
+		if len(request.Canary) == 0 && request.Parts == 0 {
+			problem(w, http.StatusBadRequest, "for needs a canary: it is how long that serves a configuration before the others", "such as canary=ams1&for=10m, --canary ams1 --for 10m; or leave for out")
+			return shared
+		}
+		if err != nil || d <= 0 {
 			problem(w, http.StatusBadRequest, fmt.Sprintf("for: %q is not how long a canary serves a configuration before the others", text), "such as canary=ams1&for=10m")
 			return shared
 		}
@@ -73,10 +83,11 @@ func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values
 func parseParts(text string) uint32 {
 	digits, ok := strings.CutSuffix(text, "%")
 	percent, err := strconv.ParseFloat(digits, 64)
-	if !ok || err != nil || !(percent >= 0.01 && percent < 100) {
+	parts := math.Round(percent * pools.WholeShare / 100)
+	if !ok || err != nil || !(parts >= 1 && parts < pools.WholeShare) || math.Abs(parts-percent*pools.WholeShare/100) > 1e-6 {
 		return 0
 	}
-	return min(uint32(math.Round(percent*pools.WholeShare/100)), pools.WholeShare-1)
+	return uint32(parts)
 }
 
 // defaultCanary is how long a canary serves a configuration before the other nodes.

@@ -131,7 +131,7 @@ func (d *decoder) percentage(to *int, least, most int) setter {
 		share, err := strconv.Atoi(digits)
 		switch {
 		case !percent || !decimal(digits):
-			d.errorf(n, quote(s)+" is not a percentage", "write it like 5%")
+			d.errorf(n, quote(s)+" is not a percentage", fmt.Sprintf("write it like %d%%", max(5, least)))
 		case err != nil || share < least || share > most:
 			d.errorf(n, quote(s)+" is out of range", fmt.Sprintf("%d%% to %d%%", least, most))
 		default:

@@ -70,6 +70,10 @@ func (r *poolReader) target(n *yaml.Node) {
 				r.subnetOfRegion = ecs
 				return
 			}
+			if _, err := netip.ParsePrefix(ecs.Value); err != nil && ecs.Kind == yaml.ScalarNode {
+				r.errorf(ecs, quote(ecs.Value)+" is neither region nor a network", "write ecs: region, or a network such as ecs: 198.51.100.0/24")
+				return
+			}
 			subnet, _ = r.clientSubnet(ecs)
 		}},
 	})

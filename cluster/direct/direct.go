@@ -69,7 +69,7 @@ func (i *Identity) settings(accepts func(tls.ConnectionState) error) (*tls.Confi
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"},
-		ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true, SessionTicketsDisabled: true, // VerifyConnection compares keys
+		ClientAuth: tls.RequestClientCert, InsecureSkipVerify: true, SessionTicketsDisabled: true, // VerifyConnection refuses those without a key
 		VerifyConnection: accepts,
 	}, nil
 }

@@ -120,7 +120,8 @@ func TestOnlyTrustedVantagesConnect(t *testing.T) {
 
 // A client without a certificate, or without TLS, gets nothing.
 func TestClientWithoutCertificateIsRefused(t *testing.T) {
-	l := listen(t, identityOf("ams1"), io.Discard, func(*observation.Exchange) observation.Exchange { t.Error("answered"); return observation.Exchange{} })
+	var log lockedBuffer
+	l := listen(t, identityOf("ams1"), &log, func(*observation.Exchange) observation.Exchange { t.Error("answered"); return observation.Exchange{} })
 	anonymous := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer anonymous.CloseIdleConnections()
 	for _, url := range []string{"https://" + l.Addr().String() + "/v1/exchange/prod", "http://" + l.Addr().String() + "/v1/exchange/prod"} {
@@ -131,6 +132,9 @@ func TestClientWithoutCertificateIsRefused(t *testing.T) {
 		if err == nil && r.StatusCode == http.StatusOK {
 			t.Errorf("%s was answered", url)
 		}
+	}
+	if n := l.Refused(); n["untrusted"] != 1 || !strings.Contains(log.String(), "without an Ed25519 key") {
+		t.Errorf("refused %v\n%s", n, log.String())
 	}
 }
 

@@ -197,10 +197,10 @@ func (o *configOptions) push(c *cobra.Command, file string) error {
 	if o.allowRemoval {
 		words.Set("allow_removal", "true")
 	}
-	if len(o.canary) > 0 {
+	if c.Flags().Changed("canary") { // an empty one is refused
 		words.Set("canary", strings.Join(o.canary, ","))
 	}
-	if o.canaryFor != 0 {
+	if c.Flags().Changed("for") {
 		words.Set("for", o.canaryFor.String())
 	}
 	var loaded control.Loaded
@@ -228,7 +228,7 @@ func printShared(loaded *control.Loaded, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "generation %d of the cluster: %s\n", loaded.Generation, loaded.Config)
 	var rejected []string
 	for _, a := range loaded.Nodes {
-		fmt.Fprintf(stdout, "  %s %s\n", a.Node, strings.TrimSpace(a.State+" "+a.Why))
+		fmt.Fprintf(stdout, "  %s %s\n", a.Node, strings.TrimSuffix(a.State+": "+a.Why, ": "))
 		if a.State == rollout.Rejected {
 			rejected = append(rejected, a.Node)
 		}

@@ -145,13 +145,15 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 		t.Errorf("diff without a configuration: exit %d\n%s", code, out)
 	}
 	push(a, exitConfig, "such as 5%, in a URL 5%25", sharedText(t, "192.0.2.1", ""), "--canary", "100%")
+	push(a, exitConfig, `for: "0s" is not how long`, sharedText(t, "192.0.2.1", ""), "--canary", "a", "--for", "0s")
+	push(a, exitConfig, "for needs a canary", sharedText(t, "192.0.2.1", ""), "--for", "5m")
 	push(a, exitOK, "generation 1 of the cluster", sharedText(t, "192.0.2.1", ""))
 	a.answers(t, "192.0.2.1")
 	b.answers(t, "192.0.2.1")
 
 	// only a has the file, which is relative to the state directory
 	writeFile(t, filepath.Join(a.dir, "state", "x.zone"), "txt TXT x\n")
-	push(a, exitConfig, "generation 2 was rejected by b", sharedText(t, "192.0.2.2", ", file: x.zone"))
+	push(a, exitConfig, "  b rejected: ", sharedText(t, "192.0.2.2", ", file: x.zone"))
 	a.answers(t, "192.0.2.1")
 	b.answers(t, "192.0.2.1")
 	if _, out := b.try(t, "config", "history"); !strings.Contains(out, `"b rejected generation 2: `) {
@@ -159,13 +161,13 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	}
 
 	push(a, exitConfig, "--expect", sharedText(t, "192.0.2.3", ""), "--expect", "1")
-	push(a, exitOK, "b serving", withCheck(t, sharedText(t, "192.0.2.3", ""), ports[0]), "--expect", "3", "--canary", "b", "--for", "1h")
+	push(a, exitOK, "b serving", withCheck(t, sharedText(t, "192.0.2.3", ""), ports[0]), "--expect", "3", "--canary", "b,b", "--for", "1h")
 	b.answers(t, "192.0.2.3")
 	a.answers(t, "192.0.2.1")
 	wantPrinted(t, b, "new 127.0.0.1 up, provisional ", "cluster", "status")
 	wantPrinted(t, b, `"provisional": true`, "cluster", "status", "-o", "json")
 	wantPrinted(t, b, "provisional: check new finds 127.0.0.1 up: ", "status")
-	push(a, exitConfig, "generation 4 is a canary on b", sharedText(t, "192.0.2.4", ""))
+	push(a, exitConfig, "generation 4 is a canary on b, pushed", sharedText(t, "192.0.2.4", ""))
 	push(a, exitConfig, "meridian config rollback ends the canary of generation 4; or wait: all nodes serve it to all clients after ", sharedText(t, "192.0.2.4", ""), "--canary", "a")
 	wantPrinted(t, a, "canary of generation 4 on b, since ", "status")
 	wantPrinted(t, a, "a rejection, a guardrail or meridian config rollback ends it before", "cluster", "status")

@@ -128,7 +128,7 @@ func TestShareOfClientsGetsAGenerationFirst(t *testing.T) {
 	}
 
 	for args, says := range map[string]string{
-		"0%": "not a share of the clients", "100%": "not a share of the clients", "x%": "not a share of the clients", "5%,b": "not a share of the clients", "nobody": `canary "nobody" is not in cluster.trust`,
+		"0%": "not a share of the clients", "100%": "not a share of the clients", "x%": "not a share of the clients", "5.001%": "two decimals at most", "99.999%": "two decimals at most", "": "all nodes would get the configuration at once", "5%,b": "not a share of the clients", "nobody": `canary "nobody" is not in cluster.trust`,
 	} {
 		push(exitConfig, says, sharedText(t, "192.0.2.2", ""), "--canary", args)
 	}
