@@ -106,7 +106,7 @@ func (s *sharedInputs) run(ctx context.Context) {
 func (s *sharedInputs) useTargets() {
 	own := map[string]inputs.OwnTarget{}
 	for name, r := range s.instance.tracker.Results() {
-		own[string(name)] = inputs.OwnTarget{Target: inputs.Target{Addresses: r.Addresses, Failing: r.Failing}, Found: r.Found && len(r.Addresses) > 0}
+		own[string(name)] = ownTarget(r)
 	}
 	given, gives := s.Targets(own, time.Now())
 	use := make(map[config.Target]discovery.Given, len(given))
@@ -123,6 +123,12 @@ func (s *sharedInputs) useTargets() {
 	if !same {
 		s.Dirty(inputs.TargetKind)
 	}
+}
+
+// ownTarget converts the result of lookups. Addresses for the place of a resolver that ignores the client subnet count as those of
+// a failed lookup, so that a node with a better resolver decides.
+func ownTarget(r discovery.Result) inputs.OwnTarget {
+	return inputs.OwnTarget{Target: inputs.Target{Addresses: r.Addresses, Failing: r.Failing || r.SubnetIgnored}, Found: r.Found && len(r.Addresses) > 0}
 }
 
 // targetBody returns the targets that this node gives.

@@ -18,6 +18,8 @@ type Result struct {
 	Addresses []netip.Addr // in use, also those that another node has given
 	Found     bool         // a lookup has found addresses
 	Failing   bool         // the last one failed
+
+	SubnetIgnored bool // the last response did not use the client subnet of the target
 }
 
 // Use makes targets have the addresses that other nodes give, in place of those of their own lookups. A target that is given no
@@ -48,7 +50,7 @@ func (t *Watcher) Results() map[config.Target]Result {
 	defer t.mu.Unlock()
 	all := make(map[config.Target]Result, len(t.targets))
 	for id, g := range t.targets {
-		all[id.target] = Result{g.known.list(), g.found, g.failing.failures > 0}
+		all[id.target] = Result{g.known.list(), g.found, g.failing.failures > 0, g.subnetIgnored}
 	}
 	return all
 }

@@ -92,6 +92,8 @@ func TestResolverThatIgnoresSubnetIsReportedOnce(t *testing.T) {
 		expect(t, "warnings of two targets", strings.Count(text, ignoring), 2)
 		expect(t, "status", f.Status()[here].SubnetIgnored, true)
 		expect(t, "status without a subnet", f.Status()[plain].SubnetIgnored, false)
+		expect(t, "result", f.watcher.Results()[here].SubnetIgnored, true)
+		expect(t, "result without a subnet", f.watcher.Results()[plain].SubnetIgnored, false)
 		expect(t, "addresses", addressesOf(f, here), "192.0.2.1")
 		ignores.Store(false)
 		time.Sleep(10 * time.Second)

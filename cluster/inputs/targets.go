@@ -13,7 +13,9 @@ const maxAddresses = 128
 // Target holds the addresses of a target that a node gives.
 type Target struct {
 	Addresses []netip.Addr `json:"addresses"`
-	Failing   bool         `json:"failing,omitempty"` // the last lookup has failed: these are the addresses before
+	// Failing is set if the last lookup has failed: these are the addresses before. It is also set if the resolver ignores the
+	// client subnet of the target: these are the addresses for its own place.
+	Failing bool `json:"failing,omitempty"`
 }
 
 // GivenTarget is a target that another node gives.

@@ -34,6 +34,22 @@ func site(now time.Time) control.AddressStatus {
 	}
 }
 
+// TestStatusNotesAResolverThatIgnoresSubnets checks the note of a target: another node may give its addresses.
+func TestStatusNotesAResolverThatIgnoresSubnets(t *testing.T) {
+	const here = "has the addresses for the resolver's own place: the resolver ignores the client subnet"
+	own := []netip.Addr{netip.MustParseAddr("192.0.2.9")}
+	for want, r := range map[string]control.ResolvingStatus{
+		"":   {},
+		here: {SubnetIgnored: true},
+		"has the addresses that fra1 finds; the resolver of this node ignores the client subnet": {SubnetIgnored: true, From: "fra1", Own: own},
+		"has the addresses that fra1 finds; this node finds 192.0.2.9":                           {From: "fra1", Own: own},
+	} {
+		if got := describeResolving(&r, time.Now()); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // TestStatusShowsPartsOfCompositeCheck checks the parts of a composite check with
 // their last results, and the notes below the table.
 func TestStatusShowsPartsOfCompositeCheck(t *testing.T) {

@@ -65,6 +65,8 @@ func describeResolving(r *control.ResolvingStatus, now time.Time) string {
 	switch {
 	case r.From != "" && r.Failures > 0:
 		return fmt.Sprintf("has the addresses that %s finds, not resolvable here for %s: %s", r.From, age(r.Failing, now), r.Why)
+	case r.From != "" && r.SubnetIgnored:
+		return fmt.Sprintf("has the addresses that %s finds; the resolver of this node ignores the client subnet", r.From)
 	case len(r.Own) > 0:
 		return fmt.Sprintf("has the addresses that %s finds; this node finds %s", r.From, joinAddresses(r.Own))
 	case r.Failures == 0 && r.SubnetIgnored:
