@@ -177,8 +177,8 @@ func earliest(serving map[string]uint64, vantages []cluster.VantageStatus) (gene
 	return generation
 }
 
-// isProvisional reports whether only canaries observe a target: each of its observers serves a later generation than a
-// fresh vantage that does not observe it.
+// isProvisional reports whether only canaries observe a target: it has observers, and each of them serves a later generation
+// than a fresh vantage that does not observe it.
 func isProvisional(observers map[string]health.Verdict, serving map[string]uint64, vantages []cluster.VantageStatus) bool {
 	before := earliest(serving, vantages)
 	for name := range observers {
@@ -186,7 +186,7 @@ func isProvisional(observers map[string]health.Verdict, serving map[string]uint6
 			return false
 		}
 	}
-	return before > 0
+	return before > 0 && len(observers) > 0
 }
 
 // agreedState returns what the vantages decide about a target.

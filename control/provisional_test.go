@@ -23,6 +23,7 @@ func TestIsProvisional(t *testing.T) {
 		{"all nodes have it", "c", map[string]uint64{"a": 5, "b": 5, "c": 5}, false},
 		{"the node without it is lost", "abc", map[string]uint64{"lost": 4, "a": 5, "b": 5, "c": 5}, false},
 		{"a node has rejected it", "bc", map[string]uint64{"b": 5, "c": 5}, false},
+		{"no node has observed it", "", map[string]uint64{"a": 4, "b": 4, "c": 5}, false},
 		{"each node reads its own files", "c", nil, false},
 	} {
 		observers := map[string]health.Verdict{}

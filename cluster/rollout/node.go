@@ -175,6 +175,7 @@ func (n *Node) look(ctx context.Context) (t Target, revision int64, err error) {
 
 // openAcks verifies the acknowledgements, by node. One that is rejected counts as none.
 func (n *Node) openAcks(all map[string]Value) map[string]Ack {
+	n.forgetNotes(all)
 	acks := map[string]Ack{}
 	for key, v := range all {
 		var a Ack

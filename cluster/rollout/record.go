@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 )
 
 // version is the version of records. A node reads those of its own version; fields that it does not know are ignored, so that
@@ -118,6 +119,16 @@ func (n *Node) noteAccepted(key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.notes, key)
+}
+
+// forgetNotes forgets the rejected records that the store no longer has.
+func (n *Node) forgetNotes(all map[string]Value) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.notes, func(key string, _ note) bool {
+		_, stored := all[key]
+		return !stored
+	})
 }
 
 // Rejected returns how many records were rejected, by reason.

@@ -188,6 +188,18 @@ func TestRejectedRecordsAreCounted(t *testing.T) {
 		if target, _, err := n.look(t.Context()); err != nil || target.Generation != 41 || len(n.Status().Acks) != 1 {
 			t.Errorf("afterwards: %+v, %v, acknowledgements %v", target, err, n.Status().Acks)
 		}
+		if len(n.notes) > 0 {
+			t.Errorf("accepted records have notes: %v", n.notes)
+		}
+		write(ackKeys+"gone", c.raw)
+		for _, removed := range []bool{false, true} {
+			if removed {
+				delete(store.records, ackKeys+"gone")
+			}
+			if _, _, err := n.look(t.Context()); err != nil || len(n.notes) > 0 == removed {
+				t.Errorf("removed %v: %v, notes %v", removed, err, n.notes)
+			}
+		}
 		if got := n.Rejected()[OtherVersion]; got == 0 {
 			t.Error("the target of another version is not counted")
 		}
