@@ -170,7 +170,7 @@ func TestReloadKeepsTheZonesOfACatalog(t *testing.T) {
 		}
 		return out
 	}
-	p := &primary{runningDaemon: start(t, text(true, 4))}
+	p := &primary{dir: t.TempDir(), runningDaemon: start(t, text(true, 4))}
 	const left = `msg="zones left a catalog; its secondaries delete them" catalog=catalog.example. zones=`
 	expect := func(logged string, times int) {
 		t.Helper()

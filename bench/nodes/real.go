@@ -31,7 +31,7 @@ type node struct {
 	client *dns.Client
 }
 
-// newNodes writes the files of nodes and starts them. more returns what follows the settings of the cluster in the file of one.
+// newNodes writes the files of nodes and starts them. In each file, the text of more follows the settings of the cluster.
 func newNodes(o options, e *etcd, cluster string, names []string, more string) (nodes []*node, err error) {
 	trust := ""
 	for _, name := range names {
