@@ -99,6 +99,10 @@ func (a *api) configPut(w http.ResponseWriter, r *http.Request) (subject, reason
 	if a.isShared(words) {
 		return a.sharedPut(w, r, words, control.SharedRequest{Text: string(text), ReloadRequest: request}), words.Get("reason")
 	}
+	if words.Has("canary") || words.Has("for") {
+		problem(w, http.StatusBadRequest, "canary: this server alone would get the configuration, all of it at once", "a canary needs cluster.config: shared; leave canary and for out")
+		return "", words.Get("reason")
+	}
 	if request.Documents, ok = a.candidate(w, words.Get("file"), text); !ok {
 		return "", words.Get("reason")
 	}

@@ -49,6 +49,10 @@ func (a *api) sharedGet(w http.ResponseWriter, r *http.Request, generation strin
 // sharedPut gives a configuration to the nodes of the cluster.
 func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values, request control.SharedRequest) (subject string) {
 	const shared = "the shared configuration"
+	if request.Text == "" { // which would be the present one
+		problem(w, http.StatusBadRequest, "the file is empty; a configuration has at least zones", "")
+		return shared
+	}
 	if canary := words.Get("canary"); canary == "" && words.Has("canary") {
 		problem(w, http.StatusBadRequest, "canary: it is empty, and all nodes would get the configuration at once", "write nodes, such as ams1,fra1, or a share of the clients, such as 5%; or leave canary out")
 		return shared

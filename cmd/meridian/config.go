@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,7 +217,13 @@ func (o *configOptions) printLoaded(loaded *control.Loaded, stdout io.Writer) er
 		return printJSON(stdout, loaded)
 	}
 	if loaded.Shared {
-		return printShared(loaded, stdout)
+		err := printShared(loaded, stdout)
+		for _, name := range o.canary {
+			if !strings.Contains(name, "%") && !slices.ContainsFunc(loaded.Nodes, func(a rollout.NodeAck) bool { return a.Node == name }) {
+				fmt.Fprintf(stdout, "  %s has not answered; the other nodes wait for it: see meridian config history\n", name)
+			}
+		}
+		return err
 	}
 	fmt.Fprintf(stdout, "generation %d is served\n", loaded.Generation)
 	describeLoaded(stdout, loaded)

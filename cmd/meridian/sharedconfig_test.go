@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"meridian/cluster/observation"
+	"meridian/cluster/rollout"
+	"meridian/control"
 	"meridian/counterpart"
 )
 
@@ -151,6 +153,10 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	a.answers(t, "192.0.2.1")
 	b.answers(t, "192.0.2.1")
 
+	empty := filepath.Join(t.TempDir(), "empty.yaml")
+	writeFile(t, empty, "")
+	push(a, exitConfig, "the file is empty; a configuration has at least zones", empty)
+
 	// only a has the file, which is relative to the state directory
 	writeFile(t, filepath.Join(a.dir, "state", "x.zone"), "txt TXT x\n")
 	push(a, exitConfig, "  b rejected: ", sharedText(t, "192.0.2.2", ", file: x.zone"))
@@ -263,4 +269,24 @@ func appended(t *testing.T, file, more string) string {
 	}
 	writeFile(t, file, string(text)+more)
 	return file
+}
+
+// TestPushNamesCanariesThatDoNotAnswer prints a push to two nodes, of which one does not run.
+func TestPushNamesCanariesThatDoNotAnswer(t *testing.T) {
+	for _, c := range []struct {
+		canary []string
+		want   string
+	}{
+		{nil, ""},
+		{[]string{"5%"}, ""},
+		{[]string{"a"}, ""},
+		{[]string{"a", "b"}, "  b has not answered; the other nodes wait for it: see meridian config history\n"},
+	} {
+		var out strings.Builder
+		o := configOptions{canary: c.canary}
+		loaded := control.Loaded{Shared: true, Generation: 2, Config: "shared.yaml", Nodes: []rollout.NodeAck{{Node: "a", Ack: rollout.Ack{State: rollout.Serving}}}}
+		if err := o.printLoaded(&loaded, &out); err != nil || out.String() != "generation 2 of the cluster: shared.yaml\n  a serving\n"+c.want {
+			t.Errorf("%q: %v\n%s", c.canary, err, out.String())
+		}
+	}
 }
