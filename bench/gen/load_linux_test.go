@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -69,52 +70,65 @@ func TestLoadWaitsForTheFirstRightAnswer(t *testing.T) {
 	}
 }
 
-// TestLoadTellsItsOwnPausesApart stops load for a while: the answers of that time are not in the second line.
+// TestLoadTellsItsOwnPausesApart stops load for a while: the answers of that time are not in the second line. A run that ends before
+// it was stopped for so long is repeated.
 func TestLoadTellsItsOwnPausesApart(t *testing.T) {
-	load, folder := buildLoad(t), askedOf(t)
-	running, begun := make(chan *os.Process, 1), make(chan struct{})
-	port := answering(t, func(n int, answer []byte) []byte {
-		if n == 10 {
-			close(begun)
+	load, queries := buildLoad(t), filepath.Join(askedOf(t), "queries.first")
+	counterpart.Await(t, func() error {
+		out, err := outputOfStopped(t, load, queries)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
-		return answer
+		first, second, _ := strings.Cut(out, "\n")
+		all, own := fields(t, first, columns-1), fields(t, second, secondColumns)
+		if all[pauseColumn] < float64(stopTime.Microseconds()) {
+			t.Errorf("longest pause %v µs, want %v or more", all[pauseColumn], stopTime)
+		}
+		if quantiles := own[1:4]; !slices.IsSorted(quantiles) {
+			t.Errorf("quantiles %v", quantiles)
+		}
+		if shares := own[4:]; !slices.IsSorted(shares) || own[0] > 100 || shares[len(shares)-1] > 100 {
+			t.Errorf("%v %% disturbed, shares %v", own[0], shares)
+		}
+		if own[0] < 10 {
+			return fmt.Errorf("%v %% of the answers are disturbed, want those of %v of 1 s at least", own[0], stopTime)
+		}
+		return nil
 	})
-	stopped := make(chan error, 1)
-	go func() {
-		p := <-running
-		<-begun
-		err := p.Signal(syscall.SIGSTOP)
-		time.Sleep(stopTime) // not a wait: the length of the pause
-		stopped <- errors.Join(err, p.Signal(syscall.SIGCONT))
-	}()
-	c := exec.Command(load, port, filepath.Join(folder, "queries.first"), "1", "1000")
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	running <- c.Process
-	if err := errors.Join(<-stopped, c.Wait()); err != nil {
-		t.Fatalf("%v: %s", err, &out)
-	}
-	first, second, _ := strings.Cut(out.String(), "\n")
-	all, own := fields(t, first, columns-1), fields(t, second, secondColumns)
-	if all[pauseColumn] < float64(stopTime.Microseconds()) {
-		t.Errorf("longest pause %v µs, want %v or more", all[pauseColumn], stopTime)
-	}
-	if own[0] < 10 || own[0] > 100 {
-		t.Errorf("%v %% of the answers are disturbed, want those of %v of 1 s at least", own[0], stopTime)
-	}
-	if quantiles := own[1:4]; !slices.IsSorted(quantiles) {
-		t.Errorf("quantiles %v", quantiles)
-	}
-	if shares := own[4:]; !slices.IsSorted(shares) || shares[len(shares)-1] > 100 {
-		t.Errorf("shares %v", shares)
-	}
 }
 
 // stopTime is how long TestLoadTellsItsOwnPausesApart stops load.
 const stopTime = 200 * time.Millisecond
+
+// outputOfStopped runs load for a second, and stops it at the tenth answer for a while.
+func outputOfStopped(t *testing.T, load, queries string) (out string, err error) {
+	t.Helper()
+	running, stopped := make(chan *os.Process, 1), make(chan error, 1)
+	port := answering(t, func(n int, answer []byte) []byte {
+		if n == 10 {
+			p := <-running
+			err := p.Signal(syscall.SIGSTOP)
+			time.Sleep(stopTime) // not a wait: the length of the pause
+			stopped <- errors.Join(err, p.Signal(syscall.SIGCONT))
+		}
+		return answer
+	})
+	var text bytes.Buffer
+	c := exec.Command(load, port, queries, "1", "1000")
+	c.Stdout, c.Stderr = &text, &text
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running <- c.Process
+	err = c.Wait()
+	select {
+	case failed := <-stopped:
+		err = errors.Join(err, failed)
+	default:
+		err = errors.Join(err, errors.New("it ended before it was stopped"))
+	}
+	return text.String(), err
+}
 
 // The columns of the output of load.
 const (
