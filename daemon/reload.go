@@ -254,5 +254,5 @@ func refuseRemoval(served, next *control.Loaded) error {
 	if what == "" {
 		return nil
 	}
-	return &control.RequestError{What: what, Hint: "meridian reload --allow-removal, or config push --allow-removal, loads it all the same; at a start, serve --allow-removal"}
+	return &control.RequestError{What: what, Hint: "meridian reload --allow-removal or config push --allow-removal loads it all the same; at a start, serve --allow-removal"}
 }
