@@ -101,20 +101,19 @@ func (p *partitioned) cut(h *host, how string) (heal func()) {
 
 // partitioned is a cluster of which each process has a host.
 type partitioned struct {
-	t        *testing.T
-	hosts    map[string]*host
-	nodes    map[string]*upgradable
-	first    *splitEndpoint
-	stopEtcd func()
-	etcdArgs []string
-	whole    string // in the status, when all count
+	t       *testing.T
+	hosts   map[string]*host
+	nodes   map[string]*upgradable
+	first   *splitEndpoint
+	members []*etcdHost
+	whole   string // in the status, when all count
 }
 
-// newPartitioned starts etcd, nodes and agents, all with failsafe.
-func newPartitioned(t *testing.T, nodes, agents []string) *partitioned {
+// newPartitioned starts members of etcd, nodes and agents, all with failsafe. Each gets its own folder from folder.
+func newPartitioned(t *testing.T, members, nodes, agents []string, folder func() string) *partitioned {
 	t.Helper()
 	vantages := slices.Concat(nodes, agents)
-	p := &partitioned{t: t, hosts: testHosts(t, append([]string{"etcd"}, vantages...)), nodes: map[string]*upgradable{}, first: new(splitEndpoint)}
+	p := &partitioned{t: t, hosts: testHosts(t, slices.Concat(members, vantages)), nodes: map[string]*upgradable{}, first: new(splitEndpoint)}
 	p.whole = fmt.Sprintf("fresh %d of %d nodes and %d of %d agents", len(nodes), len(nodes), len(agents), len(agents))
 	p.first.breakFor()
 	for address, handler := range map[string]http.Handler{"10.9.0.1:80": p.first, "10.9.0.2:80": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})} {
@@ -134,12 +133,10 @@ func newPartitioned(t *testing.T, nodes, agents []string) *partitioned {
 		}
 		trust += fmt.Sprintf("    %s: %q\n", name, observation.FormatPublicKey(key))
 	}
-	at := p.hosts["etcd"].address
-	p.etcdArgs = p.hosts["etcd"].within(counterpart.Find(t, "etcd"), "--data-dir", t.TempDir(), "--listen-client-urls", "http://0.0.0.0:2379", "--advertise-client-urls", "http://"+at+":2379",
-		"--listen-peer-urls", "http://"+at+":2380", "--initial-advertise-peer-urls", "http://"+at+":2380", "--initial-cluster", "default=http://"+at+":2380")
-	p.startEtcd()
+	p.addMembers(members, folder)
 	for _, name := range vantages {
 		n := newUpgradable(t)
+		n.state = folder()
 		a := p.hosts[name].address
 		n.write(fmt.Sprintf(`
 node: %s
@@ -149,7 +146,7 @@ admin: {listen: "127.0.0.1:8053"}
 cluster:
   name: prod
   region: %s
-  etcd: {endpoints: ["http://%s:2379"]}
+  etcd: {endpoints: [%s]}
   failsafe: {}
   identity: %s
   heartbeat: 500ms
@@ -168,16 +165,11 @@ zones:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
     names: {www: {pool: web}}
-`, name, t.TempDir(), a, name[:1], at, filepath.Join(dir, name), trust))
+`, name, n.state, a, name[:1], p.endpoints(), filepath.Join(dir, name), trust))
 		p.nodes[name] = n
 		p.start(name, slices.Contains(agents, name))
 	}
 	return p
-}
-
-func (p *partitioned) startEtcd() {
-	p.stopEtcd = counterpart.Start(p.t, "nsenter", p.etcdArgs...)
-	counterpart.AwaitListener(p.t, "tcp", p.hosts["etcd"].address+":2379")
 }
 
 // start starts a node or an agent, or starts it again.
@@ -231,19 +223,20 @@ func (p *partitioned) awaitAnswers(want string, names ...string) {
 
 // TestPartitions cuts the links of a cluster in network namespaces, in one direction and in both, and stops and kills
 // processes. A vantage that is cut off changes no health state, the others go on to agree, and all are equal afterwards.
-// bench/partitions runs more rounds.
+// bench/partitions runs more rounds, with three members of etcd, which it stops, kills, and leaves without space.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	counterpart.Find(t, "etcd")
-	if !counterpart.InOwnNetwork(t) {
+	rounds, _ := strconv.Atoi(os.Getenv(partitionRounds))
+	if !inOwnNamespaces(t, rounds > 0) {
 		return
 	}
-	rounds, _ := strconv.Atoi(os.Getenv(partitionRounds))
-	nodes, agents := []string{"a1", "b1", "c1"}, []string{"c2"}
+	members, nodes, agents, folder := []string{"etcd"}, []string{"a1", "b1", "c1"}, []string{"c2"}, t.TempDir
 	if rounds > 0 {
-		nodes, agents = []string{"a1", "a2", "b1", "b2", "c1"}, []string{"a3", "b3", "c2"}
+		members, nodes, agents = []string{"e1", "e2", "e3"}, []string{"a1", "a2", "b1", "b2", "c1"}, []string{"a3", "b3", "c2"}
+		folder = func() string { return smallDisk(t) }
 	}
-	p := newPartitioned(t, nodes, agents)
+	p := newPartitioned(t, members, nodes, agents, folder)
 	all := slices.Concat(nodes, agents)
 	p.await("all are fresh", p.whole, true, all...)
 	p.awaitAnswers("10.9.0.1", nodes...)
@@ -252,11 +245,17 @@ func TestPartitions(t *testing.T) {
 		p.withoutEtcd(nodes, all, "b1")
 	}
 	for round := range rounds {
-		victim := nodes[round%len(nodes)]
+		victim, member := nodes[round%len(nodes)], p.members[round%len(p.members)]
 		for _, how := range []string{"to", "from", "both"} {
 			p.cutOff(nodes, all, victim, how)
 		}
 		p.withoutEtcd(nodes, all, victim)
+		for _, how := range []string{"killed", "stopped", "cut off"} {
+			p.withoutMember(nodes, all, member, how)
+			p.withoutMajority(nodes, all, member, how)
+		}
+		p.fullMember(nodes, all, member)
+		p.fullState(nodes, all, victim)
 	}
 }
 
@@ -304,7 +303,7 @@ func (p *partitioned) withoutEtcd(nodes, all []string, victim string) {
 	p.await("the node is killed", "lost", true, others[0])
 	p.start(victim, false)
 	p.await("the node is back", p.whole, true, all...)
-	p.startEtcd()
+	p.startEtcd(p.members...)
 	p.await("etcd is back", "etcd ok", true, all...)
 	p.await("etcd is back", p.whole, true, all...)
 	p.await("all are equal", "other results", false, all...)
