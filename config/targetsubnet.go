@@ -20,7 +20,7 @@ const (
 // ofRegion is the client subnet of a target that is the subnet of the member's region.
 const ofRegion = "region"
 
-// regionTarget is a member whose target has the client subnet of a region.
+// regionTarget is a member with a target that has the client subnet of a region.
 type regionTarget struct {
 	pool, member string
 	at           nodeKey // of the subnet

@@ -26,7 +26,7 @@ type ClusterSummary struct {
 
 	Canary *CanaryRun `json:"canary,omitempty"` // of the shared configuration: it serves, or has ended in the last day
 
-	Provisional []ProvisionalTarget `json:"provisional,omitempty"` // what only nodes probe that are a canary
+	Provisional []ProvisionalTarget `json:"provisional,omitempty"` // targets that only canaries probe
 }
 
 // ClusterStatus is the cluster as this node sees it.
@@ -189,7 +189,7 @@ func isProvisional(observers map[string]health.Verdict, serving map[string]uint6
 	return before > 0 && len(observers) > 0
 }
 
-// agreedState returns what the vantages decide about a target.
+// agreedState returns the decision of the vantages about a target.
 func agreedState(k *cluster.CheckStatus) string {
 	if k.Agreement.Verdict == health.Unknown {
 		return health.Uncertain.String()

@@ -140,7 +140,7 @@ func (c *Control) Prepare(tree *pools.Tree, loads *loads.Watch) {
 	tree.SetOverrides(at.overrides.forTree())
 }
 
-// EndFirstRound ends what Prepare carried over into tree and the first round of health checks has not confirmed.
+// EndFirstRound ends the ejections that Prepare carried over into tree and the first round of health checks has not confirmed.
 func (c *Control) EndFirstRound(tree *pools.Tree) {
 	c.change(tree, func() []pools.Change { return tree.EndFirstRound(time.Now()) })
 }

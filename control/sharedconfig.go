@@ -160,7 +160,7 @@ type ClusterGeneration struct {
 	Canary  []string          `json:"canary,omitempty"`     // the nodes that serve it before the others
 	Percent float64           `json:"percent,omitempty"`    // of the clients, that get it before the others
 	Run     *CanaryRun        `json:"canary_run,omitempty"` // how it serves, or has served, as a canary
-	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`      // what nodes say of it
+	Nodes   []rollout.NodeAck `json:"nodes,omitempty"`      // the answers of nodes to it
 }
 
 // ClusterGenerations returns the generations of the cluster, the latest first.

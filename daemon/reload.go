@@ -164,7 +164,7 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 }
 
 // checkLoaded returns why a loaded configuration must not serve: it would remove too much, break a guardrail, or give a share
-// of the clients what they cannot have.
+// of the clients records that they cannot have.
 func (l *instance) checkLoaded(served, loaded *snapshot.Snapshot, request *control.ReloadRequest) (err error) {
 	if request.Canary != nil {
 		err = checkSplitTypes(served, loaded)

@@ -50,7 +50,7 @@ func TestResolverThatIgnoresSubnetsDoesNotDecide(t *testing.T) {
 	}
 }
 
-// givenBetween has two nodes, a and b, find a target, and returns what a is given by b and what it gives.
+// givenBetween has two nodes, a and b, find a target, and returns the targets that a is given by b and those that it gives.
 func givenBetween(t *testing.T, target string, own, other inputs.OwnTarget, now time.Time) (given map[string]inputs.GivenTarget, gives map[string]inputs.Target) {
 	t.Helper()
 	trust := map[string]ed25519.PublicKey{}

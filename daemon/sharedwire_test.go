@@ -29,7 +29,7 @@ func goldenOverride(t *testing.T, file string) etcd.Entry {
 	return etcd.Entry{Key: "records/now/web/a", Value: raw}
 }
 
-// Each record of version 1 is read as it always was, and what is written has all of its fields.
+// Each record of version 1 is read as it always was, and a written one has all of its fields.
 func TestOverridesOfWireVersion1(t *testing.T) {
 	at := time.Unix(1768000000, 0).UTC()
 	drained := someRecord()
@@ -63,7 +63,7 @@ func TestOverridesOfWireVersion1(t *testing.T) {
 	}
 }
 
-// What a later version adds is ignored; a record of a later version is refused, counted as that, and not replaced.
+// Additions of a later version are ignored; a record of a later version is refused, counted as that, and not replaced.
 func TestOverridesOfLaterVersions(t *testing.T) {
 	e := goldenOverride(t, "drained.json")
 	more := etcd.Entry{Key: e.Key, Value: []byte(strings.NewReplacer(`"version":1`, `"version":1,"later":[1]`, `"kind":`, `"also":{},"kind":`).Replace(string(e.Value)))}

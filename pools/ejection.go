@@ -442,7 +442,7 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 }
 
 // hasPending reports whether ejectDeferred has entries to check. It has none before the first health states have confirmed or
-// ended what was restored: until then members look up that are down.
+// ended the restored entries: until then members look up that are down.
 func (p *poolEjections) hasPending() bool {
 	pending := func(e ejections) bool { return len(e.waiting) > 0 || len(e.recent) > 0 }
 	return len(p.unseen) == 0 && slices.ContainsFunc(p.pools, pending)

@@ -128,7 +128,7 @@ func (w *queryWriter) run() {
 	}
 }
 
-// drain writes all logged queries. The end of the writer does not interrupt it: what it has taken is in no ring any more, and
+// drain writes all logged queries. The end of the writer does not interrupt it: queries that it has taken are in no ring any more, and
 // connecting has a time limit of its own.
 func (w *queryWriter) drain() {
 	w.control.DrainQueryLog(func(q *answer.LoggedQuery) {

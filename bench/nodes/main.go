@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command nodes measures a cluster on real etcd, and compares what it finds with what is asked of a cluster. bench/cluster runs it
+// Command nodes measures a cluster on real etcd, and compares the results with the aims for a cluster. bench/cluster runs it
 // in a network namespace of its own, in which it makes one for each member of etcd and each node.
 //
 //	go run ./bench/nodes -meridian FILE [-only "agreement steady storm outage push"]

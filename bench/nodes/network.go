@@ -25,7 +25,7 @@ type network struct {
 	ctx     context.Context
 	started []*exec.Cmd
 	hosts   int
-	delay   atomic.Int64 // of what the relays pass on, in each direction
+	delay   atomic.Int64 // of octets that the relays pass on, in each direction
 }
 
 // newNetwork makes the bridge. It needs a network namespace of its own.
@@ -126,7 +126,7 @@ func (n *network) pass(from net.Conn, address string) {
 	<-ended
 }
 
-// part is what came at a time.
+// part holds the octets that came at a time.
 type part struct {
 	at   time.Time
 	data []byte

@@ -62,7 +62,7 @@ func bodyOf(t *testing.T, body []byte) (value any) {
 	return value
 }
 
-// Each record of version 1 is read as it always was, and what is written has all of its fields.
+// Each record of version 1 is read as it always was, and a written one has all of its fields.
 func TestRecordsOfWireVersion1(t *testing.T) {
 	for _, c := range []struct {
 		file  string
@@ -98,7 +98,7 @@ func TestRecordsOfWireVersion1(t *testing.T) {
 	}
 }
 
-// What a later version adds is ignored: fields of records and of their parts, and kinds.
+// Additions of a later version are ignored: fields of records and of their parts, and kinds.
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	body := json.RawMessage(`{"x":{"addresses":["192.0.2.1"],"port":443}}`)
 	r := record{Node: "a", Boot: 1, Seq: 1, Body: body}

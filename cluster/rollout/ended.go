@@ -70,7 +70,7 @@ func (e *CanaryError) Error() string {
 	return fmt.Sprintf("generation %d is a canary on %s, pushed by %s at %s", c.Generation, c, t.Owner, t.Time.UTC().Format(time.RFC3339))
 }
 
-// Hint says what makes the next push possible.
+// Hint says how the next push becomes possible.
 func (e *CanaryError) Hint() string {
 	c := e.Target.Canary
 	return fmt.Sprintf("meridian config rollback ends the canary of generation %d; or wait: all nodes serve it to all clients after %s at the earliest, then push again. meridian config history shows it",

@@ -95,7 +95,7 @@ func values(t *testing.T, raw []byte) (all map[string]any) {
 	return all
 }
 
-// Each record of version 1 is read as it always was, at the key that it always had, and what is written has all of its fields.
+// Each record of version 1 is read as it always was, at the key that it always had, and a written one has all of its fields.
 func TestRecordsOfWireVersion1(t *testing.T) {
 	s := goldenSigner("ams1")
 	for _, c := range goldenRecords() {
@@ -128,7 +128,7 @@ func TestChunksOfWireVersion1(t *testing.T) {
 	}
 }
 
-// What a later version adds to a record and to its body is ignored.
+// Additions of a later version to a record and to its body are ignored.
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	s := goldenSigner("ams1")
 	body := json.RawMessage(`{"generation":7,"state":"serving","digest":"d","time":"2026-11-30T12:00:00Z","later":{"a":[1]}}`)

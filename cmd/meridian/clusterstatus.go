@@ -145,7 +145,7 @@ func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
 	return t.Flush()
 }
 
-// describeAgreed describes what the nodes decide about an address.
+// describeAgreed describes the decision of the nodes about an address.
 func describeAgreed(k *control.ClusterCheck) string {
 	if k.Provisional {
 		return k.State + ", provisional"

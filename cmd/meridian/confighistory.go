@@ -94,7 +94,7 @@ func printRuns(w io.Writer, list []admin.StoredGeneration) error {
 	return t.Flush()
 }
 
-// describeEnd says what ends a canary that serves.
+// describeEnd describes the end of a canary that serves.
 func describeEnd(r *control.CanaryRun) string {
 	text := "until " + timeText(r.Until) + ", then all nodes serve it"
 	if len(r.Awaited) > 0 {

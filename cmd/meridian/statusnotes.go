@@ -39,7 +39,7 @@ func printCanary(w io.Writer, k *control.CanaryStatus, now time.Time) {
 	printProvisionalTargets(w, k.Provisional)
 }
 
-// printProvisionalTargets prints what only the checks of a canary probe.
+// printProvisionalTargets prints the targets that only the checks of a canary probe.
 func printProvisionalTargets(w io.Writer, all []control.ProvisionalTarget) {
 	for _, p := range all {
 		fmt.Fprintf(w, "  provisional: check %s finds %s %s: %s\n", p.Check, p.Address, p.State, orDash(p.Reason))
