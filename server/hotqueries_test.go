@@ -184,6 +184,9 @@ func TestServeWaitsForTheRehearsal(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
 	<-s.Serving()
+	awaitStack(t, func(stack string) bool { // the rehearsal has seen the first snapshot
+		return strings.Contains(stack, "(*Server).rehearse(") && strings.Contains(stack, "[select")
+	})
 	s.hot.mu.Lock()
 	next := answertest.World(t)
 	listenOn(next, "127.0.0.1:0")
