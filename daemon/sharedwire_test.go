@@ -16,7 +16,7 @@ import (
 	"meridian/pools"
 )
 
-// The files of testdata/wire1 are records of overrides as released nodes write them: before-versions.json of nodes that wrote no
+// The files of testdata/wire1 are records of overrides as nodes write them since the form was fixed; before-versions.json is of nodes that wrote no
 // version. They are never made again: nodes of one version and the next work together.
 
 // goldenOverride returns a file of testdata/wire1, at its key.

@@ -16,7 +16,7 @@ import (
 	"meridian/health"
 )
 
-// The files of testdata/wire1 are messages of version 1 as released nodes send them, in hex. They are never made again: nodes of
+// The files of testdata/wire1 are messages of version 1 as nodes send them since the form was fixed, in hex. They are never made again: nodes of
 // one version and the next work together. Another form needs another version, with a folder of its own, and this version goes on
 // to be read.
 

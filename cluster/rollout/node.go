@@ -363,34 +363,6 @@ func (n *Node) promote(ctx context.Context, t *Target, revision int64) error {
 	return unlessConflict(err)
 }
 
-// withoutCanary returns the target without its canary, which has ended with a result.
-func (t *Target) withoutCanary(result, owner, reason string) Target {
-	next := *t
-	next.Ended = t.withEnded(result, owner, reason, time.Now())
-	next.Canary, next.Owner, next.Reason = nil, owner, reason
-	return next
-}
-
-// endCanary makes the nodes of a canary serve what the others do.
-func (n *Node) endCanary(ctx context.Context, t *Target, revision int64, why string) error {
-	next := t.withoutCanary(RolledBack, n.Name, why)
-	err := n.swap(ctx, &next, revision, nil)
-	if err == nil {
-		n.Report(slog.LevelError, n.Name, "canary rolled back: "+why)
-	}
-	return unlessConflict(err)
-}
-
-// CancelCanary ends a canary for an operator, and reports whether there was one.
-func (n *Node) CancelCanary(ctx context.Context, owner, reason string) (canceled bool, err error) {
-	t, revision, err := n.readTarget(ctx)
-	if err != nil || t.Canary == nil {
-		return false, err
-	}
-	next := t.withoutCanary(Canceled, owner, reason)
-	return true, n.swap(ctx, &next, revision, nil)
-}
-
 // differing returns those of the nodes that serve another configuration.
 func (n *Node) differing(fresh []string, own string) (names []string) {
 	n.mu.Lock()

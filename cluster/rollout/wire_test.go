@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// The files of testdata/wire1 are records of version 1 as released nodes write them. They are never made again: nodes of one version
-// and the next work together. Fields may be added, which earlier versions ignore; another meaning needs another version.
+// The files of testdata/wire1 are records of version 1 as nodes write them since the form was fixed. They are never made
+// again: nodes of one version and the next work together. Fields may be added, which earlier versions ignore; another meaning needs another version.
 
 // goldenRecord returns a file of testdata/wire1.
 func goldenRecord(t *testing.T, name string) []byte {
